@@ -1,0 +1,310 @@
+"""Every error that Whence raises on purpose, in one tree.
+
+    WhenceError
+    ├── InvalidInput              a value from outside is not acceptable; nothing was changed
+    │   ├── InvalidId             an aggregate or command id
+    │   ├── InvalidCommand        a command's arguments
+    │   ├── InvalidEvent          an event that would not survive storage
+    │   ├── InvalidDomain         a domain that contradicts itself, found at start
+    │   └── InvalidSetting        a URL, a partition count, a data directory
+    ├── NotFound                  what was asked for does not exist
+    │   ├── UnknownAggregate
+    │   ├── UnknownCommand
+    │   ├── UnknownProjection
+    │   ├── UnknownField
+    │   ├── StreamNotFound        no event has that stream
+    │   └── VersionNotFound       the stream is shorter
+    ├── Rejected                  the domain said no: raised by commands, stores nothing
+    ├── Conflict                  another writer came first, and trying again did not help
+    ├── OutcomeUnknown            the store did not answer: committed or not, only a retry tells
+    ├── StoreUnavailable          nothing was sent, or only a read was: safe to try again
+    ├── CorruptStore              the log contradicts itself: stop and look
+    │   ├── StreamVanished        a stream is shorter than what was read from it before
+    │   ├── ChecksumMismatch      stored bytes are not the bytes that were written
+    │   ├── UnknownEventType      a stored type or schema version has no class
+    │   ├── FeedGap               a feed position is missing
+    │   └── AnchorMismatch        a checkpoint stands on an event that the log does not have
+    ├── StoreMismatch             the server holds a store made with other settings
+    ├── ServerRefused             the server answered with an error of its own
+    ├── EmbeddedServerError       the embedded server cannot start or ended by itself
+    │   ├── DataDirectoryInUse    another server runs on it
+    │   └── DataDirectoryUnsafe   starting on it would lose events
+    └── LeaseLost                 another worker owns the partition now; nothing was written
+
+Each keeps its data in attributes and makes its sentence from them: what happened, which value, what
+to do. HTTP status codes are the business of whence.web alone.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = [
+    "AnchorMismatch",
+    "ChecksumMismatch",
+    "Conflict",
+    "CorruptStore",
+    "DataDirectoryInUse",
+    "DataDirectoryUnsafe",
+    "EmbeddedServerError",
+    "FeedGap",
+    "InvalidCommand",
+    "InvalidDomain",
+    "InvalidEvent",
+    "InvalidId",
+    "InvalidInput",
+    "InvalidSetting",
+    "LeaseLost",
+    "NotFound",
+    "OutcomeUnknown",
+    "Rejected",
+    "ServerRefused",
+    "StoreMismatch",
+    "StoreUnavailable",
+    "StreamNotFound",
+    "StreamVanished",
+    "UnknownAggregate",
+    "UnknownCommand",
+    "UnknownEventType",
+    "UnknownField",
+    "UnknownProjection",
+    "VersionNotFound",
+    "WhenceError",
+]
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """A value as an error message may quote it: escaped, and cut at ``limit`` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def _choices(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "none"
+
+
+class WhenceError(Exception):
+    """The base of every error in this file."""
+
+
+class InvalidInput(WhenceError):
+    """A value from outside is not acceptable. Nothing was changed.
+
+    ``field`` names the offending field, or is empty when the input as a whole is meant.
+    """
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        self.field = field
+        super().__init__(message)
+
+
+class InvalidId(InvalidInput):
+    def __init__(self, value: object, *, field: str = "id") -> None:
+        self.value = value
+        super().__init__(
+            f"{shown(value)} is not a valid {field}: use 1 to 128 of the characters "
+            "A-Z a-z 0-9 . _ ~ -",
+            field=field,
+        )
+
+
+class InvalidCommand(InvalidInput):
+    pass
+
+
+class InvalidEvent(InvalidInput):
+    pass
+
+
+class InvalidDomain(InvalidInput):
+    pass
+
+
+class InvalidSetting(InvalidInput):
+    pass
+
+
+class NotFound(WhenceError):
+    pass
+
+
+class UnknownAggregate(NotFound):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name = name
+        super().__init__(
+            f"there is no aggregate {shown(name)}; this domain has: {_choices(known)}"
+        )
+
+
+class UnknownCommand(NotFound):
+    def __init__(self, aggregate: str, name: str, known: Sequence[str]) -> None:
+        self.aggregate = aggregate
+        self.name = name
+        super().__init__(f"{aggregate} has no command {shown(name)}; it has: {_choices(known)}")
+
+
+class UnknownProjection(NotFound):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name = name
+        super().__init__(
+            f"there is no projection {shown(name)}; this domain has: {_choices(known)}"
+        )
+
+
+class UnknownField(NotFound):
+    def __init__(self, owner: str, name: str, known: Sequence[str]) -> None:
+        self.owner = owner
+        self.name = name
+        super().__init__(f"{owner} has no field {shown(name)}; it has: {_choices(known)}")
+
+
+class StreamNotFound(NotFound):
+    def __init__(self, stream: object) -> None:
+        self.stream = stream
+        super().__init__(f"{stream} does not exist: no event was ever stored for it")
+
+
+class VersionNotFound(NotFound):
+    def __init__(self, stream: object, version: int, head: int) -> None:
+        self.stream = stream
+        self.version = version
+        self.head = head
+        super().__init__(f"{stream} has no version {version}; its versions are 1 to {head}")
+
+
+class Rejected(WhenceError):
+    """The domain says no. Raise it in a command with the reason; the command stores nothing."""
+
+
+class Conflict(WhenceError):
+    """The stream is not at the version that the caller expected, after ``attempts`` attempts."""
+
+    def __init__(self, stream: object, expected: str, actual: int, *, attempts: int = 1) -> None:
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+        self.attempts = attempts
+        tried = "" if attempts == 1 else f" after {attempts} attempts"
+        super().__init__(
+            f"{stream} is at version {actual}, not {expected}{tried}: read it again and decide anew"
+        )
+
+
+class OutcomeUnknown(WhenceError):
+    """The append may or may not have happened.
+
+    Sending the same command id at the same expected version again is safe and tells which.
+    """
+
+    def __init__(self, what: str, cause: str) -> None:
+        self.cause = cause
+        super().__init__(
+            f"{what} may or may not have been stored ({cause}): "
+            "repeat it with the same command id to learn which"
+        )
+
+
+class StoreUnavailable(WhenceError):
+    def __init__(self, where: str, cause: str) -> None:
+        self.cause = cause
+        super().__init__(f"the event store at {where} cannot be reached ({cause})")
+
+
+class CorruptStore(WhenceError):
+    pass
+
+
+class StreamVanished(CorruptStore):
+    def __init__(self, stream: object, expected: int, actual: int) -> None:
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"{stream} was at version {expected} and is now at {actual}: events were lost on the "
+            "server (eviction, a restored backup, a failover); nothing was appended"
+        )
+
+
+class ChecksumMismatch(CorruptStore):
+    def __init__(self, stream: object, version: int) -> None:
+        self.stream = stream
+        self.version = version
+        super().__init__(
+            f"version {version} of {stream} does not match its checksum: the stored bytes changed; "
+            "restore it from a backup"
+        )
+
+
+class UnknownEventType(CorruptStore):
+    def __init__(self, type_name: str, schema_version: int, where: str, known: str) -> None:
+        self.type_name = type_name
+        self.schema_version = schema_version
+        super().__init__(
+            f"{where} is a {shown(type_name)} of schema version {schema_version}, which this "
+            f"program does not know ({known}): is an older release running?"
+        )
+
+
+class FeedGap(CorruptStore):
+    def __init__(self, partition: int, expected: int, found: int) -> None:
+        self.partition = partition
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"the feed of partition {partition} goes on at position {found} where {expected} "
+            "should be: positions are contiguous, so events were lost on the server"
+        )
+
+
+class AnchorMismatch(CorruptStore):
+    def __init__(
+        self, projection: str, partition: int, position: int, was: str, found: str
+    ) -> None:
+        self.projection = projection
+        self.partition = partition
+        self.position = position
+        super().__init__(
+            f"projection {projection} has applied {was} at position {position} of partition "
+            f"{partition}, where the log now has {found}: the log was rolled back under it (a "
+            f"restored backup, a failover); run `whence projections rebuild {projection}`"
+        )
+
+
+class StoreMismatch(WhenceError):
+    """The store on the server was made with other settings than this program has."""
+
+
+class ServerRefused(WhenceError):
+    def __init__(self, what: str, answer: str) -> None:
+        self.answer = answer
+        super().__init__(f"the server refused {what}: {answer}")
+
+
+class EmbeddedServerError(WhenceError):
+    pass
+
+
+class DataDirectoryInUse(EmbeddedServerError):
+    def __init__(self, path: Path, pid: int | None) -> None:
+        self.path = path
+        self.pid = pid
+        owner = f" (process {pid})" if pid else ""
+        super().__init__(
+            f"another Whence server already runs on {path}{owner}: stop it first, or choose "
+            "another directory; two servers on one directory lose events"
+        )
+
+
+class DataDirectoryUnsafe(EmbeddedServerError):
+    def __init__(self, path: Path, reason: str, remedy: str) -> None:
+        self.path = path
+        super().__init__(f"{path} was not opened: {reason}; {remedy}")
+
+
+class LeaseLost(WhenceError):
+    def __init__(self, projection: str, partition: int) -> None:
+        self.projection = projection
+        self.partition = partition
+        super().__init__(
+            f"another worker now owns partition {partition} of projection {projection}: "
+            "nothing was written"
+        )
