@@ -1,4 +1,6 @@
 """The event store: streams, the feed, the codec, and the servers they live on."""
 
 if __name__ != "whence.store":
-    raise ImportError(f"import whence.store, not {__name__}: the folder belongs to the package whence")
+    raise ImportError(
+        f"import whence.store, not {__name__}: the folder belongs to the package whence"
+    )

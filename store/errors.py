@@ -60,6 +60,7 @@ __all__ = [
     "ServerRefused",
     "StoreMismatch",
     "StoreUnavailable",
+    "StreamGap",
     "StreamNotFound",
     "StreamVanished",
     "UnknownAggregate",
@@ -130,9 +131,7 @@ class NotFound(WhenceError):
 class UnknownAggregate(NotFound):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         self.name = name
-        super().__init__(
-            f"there is no aggregate {shown(name)}; this domain has: {_choices(known)}"
-        )
+        super().__init__(f"there is no aggregate {shown(name)}; this domain has: {_choices(known)}")
 
 
 class UnknownCommand(NotFound):
@@ -241,6 +240,17 @@ class UnknownEventType(CorruptStore):
         super().__init__(
             f"{where} is a {shown(type_name)} of schema version {schema_version}, which this "
             f"program does not know ({known}): is an older release running?"
+        )
+
+
+class StreamGap(CorruptStore):
+    def __init__(self, stream: object, expected: int, found: int) -> None:
+        self.stream = stream
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"{stream} goes on at version {found} where {expected} should be: versions are "
+            "contiguous, so events were lost on the server"
         )
 
 

@@ -1,0 +1,146 @@
+"""One append and its three answers: how they travel to append.lua and back."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+from whence.store.errors import CorruptStore, InvalidEvent, ServerRefused
+from whence.store.ids import StreamId
+from whence.store.keys import Keys
+from whence.store.recorded import Recorded, content_checksum, moment, parse_entry
+from whence.store.registry import Encoded
+from whence.store.script import ScriptCall, store_script
+from whence.store.wire import Arg
+
+MAX_EVENTS_PER_APPEND = 1_000
+MAX_APPEND_BYTES = 4_000_000
+# A conflict brings at most so many missed events along; the rest is read.
+MISSED_EVENTS = 100
+
+_SCRIPT = store_script("append")
+
+
+class NewEvent(NamedTuple):
+    """An encoded event on its way into the log.
+
+    ``occurred_at_us`` is None for the server's clock, or microseconds since 1970 for history.
+    """
+
+    encoded: Encoded
+    metadata_json: bytes = b""
+    occurred_at_us: int | None = None
+
+
+class Append(NamedTuple):
+    """Events for one stream, decided when it was at version ``expected`` (0: no stream)."""
+
+    stream: StreamId
+    expected: int
+    command_id: str
+    events: Sequence[NewEvent]
+
+
+class Committed(NamedTuple):
+    """The events are in the log; these are the marks of the first one, the others follow on.
+
+    ``occurred_at_us``: microseconds since 1970.
+    """
+
+    version: int
+    position: int
+    occurred_at_us: int
+
+
+class Duplicate(NamedTuple):
+    """The same command stored these events before; this time nothing was written."""
+
+    records: list[Recorded]
+
+
+class Conflicted(NamedTuple):
+    """The stream is at version ``head``; nothing was written.
+
+    ``missed`` are the events after the expected version, at most MISSED_EVENTS of them.
+    """
+
+    head: int
+    missed: list[Recorded]
+
+
+Outcome = Committed | Duplicate | Conflicted
+
+
+def check_append(append: Append) -> None:
+    """Refuse what is too large before it reaches the server. Raises InvalidEvent."""
+    count = len(append.events)
+    if not 1 <= count <= MAX_EVENTS_PER_APPEND:
+        raise InvalidEvent(
+            f"an append to {append.stream} has {count} events; it may have 1 to "
+            f"{MAX_EVENTS_PER_APPEND}"
+        )
+    if count == 1:  # the registry has checked the size of a single event
+        return
+    size = sum(len(event.encoded.data) for event in append.events)
+    if size > MAX_APPEND_BYTES:
+        raise InvalidEvent(
+            f"an append to {append.stream} is {size:,} bytes long; it may have {MAX_APPEND_BYTES:,}"
+        )
+
+
+def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
+    """The one script call that makes all these appends."""
+    feeds: dict[int, int] = {}
+    streams: list[Arg] = []
+    args: list[Arg] = []
+    for append in appends:
+        stream = append.stream
+        feed = feeds.setdefault(keys.partition(stream), len(feeds) + 1)
+        streams.append(keys.stream(stream))
+        args += (feed, str(stream), append.expected, append.command_id, len(append.events))
+        for encoded, metadata, occurred in append.events:
+            content = content_checksum(
+                stream,
+                encoded.type,
+                encoded.schema_version,
+                encoded.data,
+                metadata,
+                append.command_id,
+            )
+            args += (
+                encoded.type,
+                encoded.schema_version,
+                encoded.data,
+                metadata,
+                "" if occurred is None else occurred,
+                content,
+            )
+    return ScriptCall(
+        _SCRIPT,
+        [*map(keys.feed, feeds), *streams],
+        [len(feeds), MISSED_EVENTS, *args],
+    )
+
+
+def parse_answer(keys: Keys, append: Append, answer: Sequence[Any]) -> Outcome | Exception:
+    """What append.lua answered for one append; a refusal comes back as the error to raise."""
+    partition = keys.partition(append.stream)
+    match answer:
+        case [b"committed", int(version), int(position), int(occurred)]:
+            return Committed(version, position, occurred)
+        case [b"duplicate", entries]:
+            return Duplicate(_parse_entries(append.stream, partition, entries))
+        case [b"conflict", int(head), entries]:
+            return Conflicted(head, _parse_entries(append.stream, partition, entries))
+        case [b"backwards", bytes(last)]:
+            return InvalidEvent(
+                f"an event of {append.stream} would lie before its last one, of "
+                f"{moment(int(last)).isoformat()}: occurred_at never goes back within a stream",
+                field="occurred_at",
+            )
+        case [b"refused", bytes(message)]:
+            return ServerRefused(f"to append to {append.stream}", message.decode())
+        case _:
+            return CorruptStore(f"append.lua answered {answer!r}, which this release cannot read")
+
+
+def _parse_entries(stream: StreamId, partition: int, entries: object) -> list[Recorded]:
+    return [parse_entry(stream, partition, entry) for entry in cast("list[list[object]]", entries)]

@@ -1,0 +1,311 @@
+"""The event store: append under a version check, read in every direction."""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import anyio
+
+from whence.store.address import Address
+from whence.store.append import Append, Outcome, append_call, check_append, parse_answer
+from whence.store.errors import (
+    CorruptStore,
+    OutcomeUnknown,
+    ServerRefused,
+    StoreUnavailable,
+    StreamGap,
+)
+from whence.store.feed import Pointer, Span, check_contiguous, parse_pointers, spans
+from whence.store.identity import Identity, establish
+from whence.store.ids import StreamId
+from whence.store.keys import Keys
+from whence.store.recorded import Recorded, microseconds, parse_entry
+from whence.store.script import run_scripts
+from whence.store.wire import Arg, Command, ConnectionLost, Reply, ServerError, Wire
+
+PAGE = 500
+
+# Seconds. How long an append is repeated until its outcome is known.
+RESOLVE_FOR = 15.0
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.5
+
+# The server says that it executed nothing, and that this will pass.
+_TRANSIENT = ("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY")
+
+
+class EventStore:
+    """Streams of events and the feeds that point to them, on one server.
+
+    Made by ``open_store``. Safe to share between tasks; appends and reads have a connection each,
+    so a read never waits for a disk write.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        keys: Keys,
+        identity: Identity,
+        *,
+        resolve_for: float = RESOLVE_FOR,
+    ) -> None:
+        self.address = address
+        self.keys = keys
+        self.identity = identity
+        self._writing = address.wire()
+        self._reading = address.wire()
+        self._resolve_for = resolve_for
+
+    async def append(self, append: Append) -> Outcome:
+        """Append to one stream; see ``append_many``, whose errors this raises."""
+        (outcome,) = await self.append_many([append])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def append_many(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
+        """Make many appends in one call; each succeeds or fails for itself.
+
+        A lost answer is resolved here: the same command ids are sent again at the same versions,
+        which commits what was not stored and recognises what was. Several appends to one stream
+        must follow on from each other.
+
+        Returns:
+            One outcome per append: Committed, Duplicate, Conflicted, or the error of that append
+            (InvalidEvent, ServerRefused, CorruptStore).
+
+        Raises:
+            InvalidEvent: an append is too large; nothing was sent.
+            OutcomeUnknown: the server did not answer for 15 seconds after something was sent.
+            StoreUnavailable: it could not be reached for as long, and nothing was sent.
+            ServerRefused: it answered with an error (out of memory, no permission); nothing stored.
+        """
+        for append in appends:
+            check_append(append)
+        answers = await self._resolved(appends)
+        return [
+            parse_answer(self.keys, append, answer)
+            for append, answer in zip(appends, answers, strict=True)
+        ]
+
+    async def _resolved(self, appends: Sequence[Append]) -> list[Any]:
+        call = append_call(self.keys, appends)
+        give_up = time.monotonic() + self._resolve_for
+        pause = _FIRST_PAUSE
+        in_doubt = False
+        while True:
+            try:
+                (reply,) = await run_scripts(self._writing, [call])
+            except (ConnectionLost, StoreUnavailable) as error:
+                in_doubt = in_doubt or isinstance(error, ConnectionLost)
+                failure: Exception = error
+            else:
+                if not isinstance(reply, ServerError):
+                    return reply
+                if not str(reply).startswith(_TRANSIENT):
+                    raise self._refusal(appends, reply, in_doubt=in_doubt)
+                failure = reply
+            if time.monotonic() > give_up:
+                raise self._refusal(appends, failure, in_doubt=in_doubt) from failure
+            await anyio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _refusal(
+        self, appends: Sequence[Append], failure: Exception, *, in_doubt: bool
+    ) -> Exception:
+        """The error for a failed call: once a reply was lost, only "unknown" is true."""
+        what = str(appends[0].stream) if len(appends) == 1 else f"{len(appends)} appends"
+        if in_doubt:
+            return OutcomeUnknown(f"an append to {what}", str(failure))
+        if isinstance(failure, StoreUnavailable):
+            return failure
+        return ServerRefused(f"to append to {what}", str(failure))
+
+    async def read(
+        self,
+        stream: StreamId,
+        *,
+        first: int = 1,
+        last: int | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[Recorded]:
+        """The events of a stream in their order, read in pages of 500.
+
+        Args:
+            first, last: versions, both included; without ``last`` to the end.
+            until: only events that had occurred by this moment (aware).
+            limit: at most so many.
+
+        Raises:
+            StoreUnavailable, ServerRefused: the server cannot be read.
+            CorruptStore: a version is missing, or an event's bytes have changed.
+        """
+        end = None if until is None else microseconds(until)
+        expected = max(first, 1)
+        while limit is None or limit > 0:
+            page = await self._page(stream, expected, last, min(limit or PAGE, PAGE))
+            for record in page:
+                if record.version != expected:
+                    raise StreamGap(stream, expected, record.version)
+                if end is not None and record.occurred_at_us > end:
+                    return
+                yield record
+                expected += 1
+            limit = None if limit is None else limit - len(page)
+            if len(page) < PAGE:
+                return
+
+    async def _page(
+        self, stream: StreamId, first: int, last: int | None, count: int
+    ) -> list[Recorded]:
+        if last is not None and last < first:
+            return []
+        end = "+" if last is None else f"{last}-0"
+        reply = await self.ask(
+            "XRANGE", self.keys.stream(stream), f"{first}-0", end, "COUNT", count
+        )
+        partition = self.keys.partition(stream)
+        return [parse_entry(stream, partition, entry) for entry in reply]
+
+    async def read_backwards(
+        self, stream: StreamId, *, last: int | None = None, limit: int | None = None
+    ) -> AsyncIterator[Recorded]:
+        """The events of a stream from version ``last`` (or its end) down; raises like ``read``."""
+        partition = self.keys.partition(stream)
+        start = "+" if last is None else f"{last}-0"
+        while limit is None or limit > 0:
+            count = min(limit or PAGE, PAGE)
+            reply = await self.ask(
+                "XREVRANGE", self.keys.stream(stream), start, "-", "COUNT", count
+            )
+            records = [parse_entry(stream, partition, entry) for entry in reply]
+            for record in records:
+                yield record
+            limit = None if limit is None else limit - len(records)
+            if len(records) < count or records[-1].version == 1:
+                return
+            start = f"{records[-1].version - 1}-0"
+
+    async def head(self, stream: StreamId) -> int:
+        """The version of the last event of a stream, 0 if there is none."""
+        async for record in self.read_backwards(stream, limit=1):
+            return record.version
+        return 0
+
+    async def feed_head(self, partition: int) -> int:
+        """The position of the last event of a partition, 0 if there is none."""
+        (head,) = await self.feed_heads([partition])
+        return head
+
+    async def feed_heads(self, partitions: Sequence[int]) -> list[int]:
+        """``feed_head`` for many partitions in one round trip."""
+        replies = await self.ask_many(
+            [("XREVRANGE", self.keys.feed(p), "+", "-", "COUNT", 1) for p in partitions]
+        )
+        return [parse_pointers(reply)[0].position if reply else 0 for reply in replies]
+
+    async def pointers(self, partition: int, *, after: int, limit: int = PAGE) -> list[Pointer]:
+        """The feed of a partition after a position. Raises FeedGap where one is missing."""
+        reply = await self.ask(
+            "XRANGE", self.keys.feed(partition), f"{after + 1}-0", "+", "COUNT", limit
+        )
+        found = parse_pointers(reply)
+        check_contiguous(partition, after, found)
+        return found
+
+    async def fetch(self, pointers: Sequence[Pointer]) -> list[Recorded]:
+        """The events that pointers point to, in their order, in one round trip.
+
+        Raises:
+            CorruptStore: an event is not where its pointer says.
+        """
+        wanted = spans(pointers)
+        replies = await self.ask_many([self._range(span) for span in wanted])
+        records: dict[tuple[StreamId, int], Recorded] = {}
+        for span, reply in zip(wanted, replies, strict=True):
+            partition = self.keys.partition(span.stream)
+            for entry in reply:
+                record = parse_entry(span.stream, partition, entry)
+                records[span.stream, record.version] = record
+        return [_pointed_at(records, pointer) for pointer in pointers]
+
+    def _range(self, span: Span) -> Command:
+        return ("XRANGE", self.keys.stream(span.stream), f"{span.first}-0", f"{span.last}-0")
+
+    async def ask(self, *command: Arg) -> Reply:
+        """Send one reading command; repeats once on a lost connection, for reading is harmless.
+
+        Raises:
+            StoreUnavailable, ServerRefused
+        """
+        (reply,) = await self.ask_many([command])
+        return reply
+
+    async def ask_many(self, commands: Sequence[Command]) -> list[Reply]:
+        """``ask`` for many commands in one round trip; the first error reply is raised."""
+        replies = await self._read_replies(commands) if commands else []
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ServerError):
+                raise ServerRefused(f"{command[0]!s} {command[1]!s}", str(reply))
+        return replies
+
+    async def _read_replies(self, commands: Sequence[Command]) -> list[Reply]:
+        try:
+            return await self._reading.call(commands)
+        except ConnectionLost:
+            try:
+                return await self._reading.call(commands)
+            except ConnectionLost as error:
+                raise StoreUnavailable(self.address.shown, str(error)) from error
+
+    async def close(self) -> None:
+        await self._writing.close()
+        await self._reading.close()
+
+
+def _pointed_at(records: dict[tuple[StreamId, int], Recorded], pointer: Pointer) -> Recorded:
+    record = records.get((pointer.stream, pointer.version))
+    if record is None or record.position != pointer.position:
+        raise CorruptStore(
+            f"the feed names version {pointer.version} of {pointer.stream} at position "
+            f"{pointer.position}, and no such event is there: events were lost on the server"
+        )
+    return record
+
+
+@asynccontextmanager
+async def open_store(
+    url: str, *, namespace: str = "whence", partitions: int | None = None
+) -> AsyncGenerator[EventStore]:
+    """Open the store at a URL, and make it if the server has none of that name.
+
+    Args:
+        url: ``redis://``, ``rediss://``, ``valkey://``, ``unix://`` or ``memory://``.
+        namespace: keeps several stores on one server apart.
+        partitions: for a new store, 64 unless given; fixed from then on. None takes what is there.
+
+    Raises:
+        InvalidSetting: the URL, namespace or partition count is not acceptable.
+        StoreMismatch: the store there was made with other settings.
+        StoreUnavailable, ServerRefused: the server cannot be used.
+    """
+    address = Address.parse(url)
+    identity = await _identify(address, namespace, partitions)
+    store = EventStore(address, Keys(namespace, identity.partitions), identity)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _identify(address: Address, namespace: str, partitions: int | None) -> Identity:
+    wire: Wire = address.wire()
+    try:
+        return await establish(wire, namespace, partitions)
+    except ConnectionLost as error:
+        raise StoreUnavailable(address.shown, str(error)) from error
+    finally:
+        await wire.close()

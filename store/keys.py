@@ -1,0 +1,81 @@
+"""Every key that Whence writes (grammar v1). No other module spells one.
+
+    key                              type    written by                 content
+    ns:identity                      hash    identity.lua               uuid, partitions, grammar
+    {ns:017}:e:<type>:<id>           stream  append.lua                 events; id <version>-0
+    {ns:017}:feed                    stream  append.lua                 pointers; id <position>-0
+    {ns:017}:lease:<projection>      string  lease.lua (expires)        the worker that owns it
+    {ns:017}:cp:<projection>         hash    lease.lua, commit.lua      epoch, position, anchor
+    {ns:017}:view:<projection>       hash    commit.lua                 row key -> row (JSON)
+
+``{ns:017}`` is the hash tag of partition 17: all that one append or one checkpoint touches lies in
+one Cluster slot. Streams and feeds are never deleted, trimmed or expired.
+"""
+
+import re
+from zlib import crc32
+
+from whence.store.errors import InvalidSetting, shown
+from whence.store.ids import StreamId
+
+GRAMMAR = 1
+DEFAULT_PARTITIONS = 64
+MAX_PARTITIONS = 1000
+
+_NAMESPACE = re.compile(r"[a-z0-9-]{1,32}")
+
+
+class Keys:
+    """The keys of one store.
+
+    Args:
+        namespace: what keeps several stores on one server apart: 1 to 32 of a-z 0-9 and "-".
+        partitions: how many partitions the store was created with, 1 to 1000.
+    """
+
+    def __init__(self, namespace: str, partitions: int) -> None:
+        self.namespace = check_namespace(namespace)
+        self.partitions = check_partitions(partitions)
+        self._tags = [f"{{{namespace}:{number:03d}}}" for number in range(partitions)]
+
+    def partition(self, stream: StreamId) -> int:
+        """The partition of a stream: a hash that is the same in every process and release."""
+        return crc32(f"{stream.type}/{stream.id}".encode()) % self.partitions
+
+    def stream(self, stream: StreamId) -> str:
+        return f"{self._tags[self.partition(stream)]}:e:{stream.type}:{stream.id}"
+
+    def feed(self, partition: int) -> str:
+        return f"{self._tags[partition]}:feed"
+
+    def lease(self, partition: int, projection: str) -> str:
+        return f"{self._tags[partition]}:lease:{projection}"
+
+    def checkpoint(self, partition: int, projection: str) -> str:
+        return f"{self._tags[partition]}:cp:{projection}"
+
+    def view(self, partition: int, projection: str) -> str:
+        return f"{self._tags[partition]}:view:{projection}"
+
+
+def identity_key(namespace: str) -> str:
+    """The one key outside the partitions; it tells how many there are."""
+    return f"{check_namespace(namespace)}:identity"
+
+
+def check_namespace(namespace: str) -> str:
+    if _NAMESPACE.fullmatch(namespace) is None:
+        raise InvalidSetting(
+            f"{shown(namespace)} is not a namespace: use 1 to 32 of the characters a-z 0-9 -",
+            field="namespace",
+        )
+    return namespace
+
+
+def check_partitions(partitions: int) -> int:
+    if not 1 <= partitions <= MAX_PARTITIONS:
+        raise InvalidSetting(
+            f"{partitions} partitions are not possible: choose 1 to {MAX_PARTITIONS}",
+            field="partitions",
+        )
+    return partitions

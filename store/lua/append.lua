@@ -1,0 +1,162 @@
+#!lua
+-- Appends events to streams, each under the version it was decided from, and to the feeds.
+--
+-- KEYS: feed * feeds, then stream * appends     all in one hash slot; a stream may stand twice
+-- ARGV: feeds, missed                           how many feeds; how many missed events to return
+--       then per append:
+--         feed                                  which of the feeds, from 1
+--         name                                  the stream as the feed names it: order/42
+--         expected                              the version the stream must have; 0 = no stream
+--         command                               command id
+--         events, then per event:
+--           type, schema, data, metadata
+--           occurred                            microseconds since 1970, or '' for this clock
+--           content                             CRC-32 of what the client knows of the event
+-- Answers, one per append:
+--   committed version position occurred         of its first event
+--   duplicate entries                           stored before by the same command: those entries
+--   conflict  head entries                      the stream's version, and what was missed
+--   backwards last                              occurred lies before the stream's last event
+--   refused   message                           the key holds no stream
+--
+-- All checks come before the first write: Lua has no rollback.
+
+local FIELDS_PER_EVENT = 6
+
+local function id_of(number)
+  return string.format('%.0f-0', number)
+end
+
+local function number_in(id)
+  return tonumber(string.match(id, '^%d+'))
+end
+
+local function occurred_in(fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'o' then
+      return tonumber(fields[i + 1])
+    end
+  end
+end
+
+local function command_in(fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'c' then
+      return fields[i + 1]
+    end
+  end
+end
+
+-- What the stream will hold once the appends accepted so far are written.
+local heads = {}
+local function head_of(key)
+  local head = heads[key]
+  if head == nil then
+    local last = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
+    if type(last) ~= 'table' or last.err then
+      head = { refused = type(last) == 'table' and last.err or 'WRONGTYPE' }
+    elseif #last == 0 then
+      head = { version = 0, occurred = 0 }
+    else
+      head = { version = number_in(last[1][1]), occurred = occurred_in(last[1][2]) }
+    end
+    heads[key] = head
+  end
+  return head
+end
+
+local positions = {}
+local function position_of(key)
+  local position = positions[key]
+  if position == nil then
+    local last = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)
+    position = #last == 0 and 0 or number_in(last[1][1])
+  end
+  return position
+end
+
+local function stored_by(key, expected, command)
+  local entries = redis.call('XRANGE', key, id_of(expected + 1), id_of(expected + 1))
+  return #entries == 1 and command_in(entries[1][2]) == command
+end
+
+local feeds = tonumber(ARGV[1])
+local missed = tonumber(ARGV[2])
+local answers = {}
+local accepted = {}
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+
+-- The moment of each event, or nil and the answer when one goes back.
+local function moments(head, first, count)
+  local last = head.occurred
+  local given = {}
+  for i = 1, count do
+    local text = ARGV[first + (i - 1) * FIELDS_PER_EVENT + 4]
+    if text == '' then
+      last = math.max(now, last)
+    else
+      local moment = tonumber(text)
+      if moment < last then
+        return nil, { 'backwards', string.format('%.0f', last) }
+      end
+      last = moment
+    end
+    given[i] = last
+  end
+  return given
+end
+
+local function check(number, at)
+  local key = KEYS[feeds + number]
+  local expected = tonumber(ARGV[at + 2])
+  local command = ARGV[at + 3]
+  local count = tonumber(ARGV[at + 4])
+  local head = head_of(key)
+  if head.refused then
+    return { 'refused', head.refused }
+  end
+  if head.version ~= expected then
+    if expected < head.version and stored_by(key, expected, command) then
+      return { 'duplicate',
+        redis.call('XRANGE', key, id_of(expected + 1), id_of(expected + count)) }
+    end
+    return { 'conflict', head.version,
+      redis.call('XRANGE', key, id_of(expected + 1), '+', 'COUNT', missed) }
+  end
+  local given, backwards = moments(head, at + 5, count)
+  if backwards then
+    return backwards
+  end
+  local feed = KEYS[tonumber(ARGV[at])]
+  local position = position_of(feed)
+  accepted[#accepted + 1] = { key = key, feed = feed, at = at, count = count,
+    version = expected, position = position, moments = given, command = command }
+  heads[key] = { version = expected + count, occurred = given[count] }
+  positions[feed] = position + count
+  return { 'committed', expected + 1, position + 1, given[1] }
+end
+
+local at = 3
+for number = 1, #KEYS - feeds do
+  answers[number] = check(number, at)
+  at = at + 5 + tonumber(ARGV[at + 4]) * FIELDS_PER_EVENT
+end
+
+for _, append in ipairs(accepted) do
+  local name = ARGV[append.at + 1]
+  for i = 1, append.count do
+    local e = append.at + 5 + (i - 1) * FIELDS_PER_EVENT
+    local version = append.version + i
+    local position = append.position + i
+    local occurred = append.moments[i]
+    local checksum = (tonumber(ARGV[e + 5]) + version + position + occurred) % 4294967296
+    redis.call('XADD', append.key, id_of(version),
+      't', ARGV[e], 's', ARGV[e + 1], 'd', ARGV[e + 2], 'm', ARGV[e + 3],
+      'c', append.command, 'o', string.format('%.0f', occurred),
+      'p', string.format('%.0f', position), 'k', string.format('%.0f', checksum))
+    redis.call('XADD', append.feed, id_of(position), 's', name, 'v', string.format('%.0f', version))
+  end
+end
+
+return answers

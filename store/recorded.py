@@ -1,0 +1,130 @@
+"""An event as it stands in the log, and the checksum that shows whether it still does."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import cast
+from zlib import crc32
+
+import msgspec
+
+from whence.store.errors import ChecksumMismatch, CorruptStore
+from whence.store.ids import StreamId
+from whence.store.metadata import Metadata, decode_metadata
+
+# The fields of a stream entry, in the order in which append.lua writes them.
+ENTRY_FIELDS = [b"t", b"s", b"d", b"m", b"c", b"o", b"p", b"k"]
+_NAMES_END = 2 * len(ENTRY_FIELDS)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Recorded(msgspec.Struct, frozen=True, gc=False):
+    """One stored event: where it stands, when it happened, and its bytes.
+
+    ``version`` counts within the stream from 1, ``position`` within the partition's feed from 1.
+    ``data`` is the event as JSON; ``occurred_at_us`` is in microseconds since 1970 (UTC).
+    """
+
+    stream: StreamId
+    version: int
+    partition: int
+    position: int
+    type: str
+    schema_version: int
+    data: bytes
+    metadata_json: bytes
+    command_id: str
+    occurred_at_us: int
+    checksum: int
+
+    @property
+    def id(self) -> str:
+        """The id of the aggregate, without its type."""
+        return self.stream.id
+
+    @property
+    def occurred_at(self) -> datetime:
+        return moment(self.occurred_at_us)
+
+    @property
+    def metadata(self) -> Metadata:
+        return decode_metadata(self.metadata_json)
+
+    @property
+    def anchor(self) -> str:
+        """What a checkpoint keeps of the event it stands on."""
+        return f"{self.stream}@{self.version}#{self.checksum}"
+
+
+def moment(microseconds: int) -> datetime:
+    """Microseconds since 1970 as an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds(moment: datetime) -> int:
+    """An aware datetime as microseconds since 1970; exact, unlike ``timestamp()``."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def content_checksum(
+    stream: StreamId,
+    type_name: str,
+    schema_version: int,
+    data: bytes,
+    metadata: bytes,
+    command: str,
+) -> int:
+    """CRC-32 of all that the writer knows of an event before the server stamps it."""
+    head = f"{stream.type}/{stream.id}\n{type_name}\n{schema_version}\n{command}\n".encode()
+    return crc32(data, crc32(metadata, crc32(head)))
+
+
+def sealed(content: int, version: int, position: int, occurred_at_us: int) -> int:
+    """The stored checksum: append.lua adds what the server decides by the same sum."""
+    return (content + version + position + occurred_at_us) % 2**32
+
+
+def parse_entry(stream: StreamId, partition: int, entry: Sequence[object]) -> Recorded:
+    """One entry of an XRANGE reply as a Recorded.
+
+    Raises:
+        CorruptStore: the entry was not written by append.lua.
+        ChecksumMismatch: its bytes are not those that were written.
+    """
+    entry_id, fields = cast("tuple[bytes, list[bytes]]", entry)
+    if fields[0:_NAMES_END:2] != ENTRY_FIELDS:
+        raise CorruptStore(f"{stream} has an entry that Whence did not write: {entry_id!r}")
+    _, type_name, _, schema, _, data, _, metadata, _, command, _, occurred, _, position, _, crc = (
+        fields[:_NAMES_END]
+    )
+    try:
+        record = Recorded(
+            stream,
+            int(entry_id.partition(b"-")[0]),
+            partition,
+            int(position),
+            type_name.decode(),
+            int(schema),
+            data,
+            metadata,
+            command.decode(),
+            int(occurred),
+            int(crc),
+        )
+    except ValueError as error:  # a flipped bit in a number or in UTF-8
+        raise ChecksumMismatch(stream, int(entry_id.partition(b"-")[0])) from error
+    _verify(record)
+    return record
+
+
+def _verify(record: Recorded) -> None:
+    content = content_checksum(
+        record.stream,
+        record.type,
+        record.schema_version,
+        record.data,
+        record.metadata_json,
+        record.command_id,
+    )
+    found = sealed(content, record.version, record.position, record.occurred_at_us)
+    if found != record.checksum:
+        raise ChecksumMismatch(record.stream, record.version)

@@ -1,0 +1,77 @@
+"""Lua scripts: one operation, one file, sent by its hash."""
+
+from collections.abc import Sequence
+from functools import cache
+from hashlib import sha1
+from pathlib import Path
+from typing import NamedTuple
+
+from whence.store.wire import Arg, Command, Reply, Wire
+
+_SHEBANG = "#!lua\n"
+
+
+class Script(NamedTuple):
+    """A script's text and the hash by which a server that has seen it knows it."""
+
+    name: str
+    source: str
+    sha: str
+
+    @classmethod
+    def read(cls, path: Path) -> "Script":
+        source = path.read_text(encoding="utf-8")
+        return cls(path.stem, source, _sha(source))
+
+    def without_shebang(self) -> "Script":
+        """The same script for an interpreter that does not know ``#!lua`` (fakeredis)."""
+        source = self.source.removeprefix(_SHEBANG)
+        return Script(self.name, source, _sha(source))
+
+
+class ScriptCall(NamedTuple):
+    script: Script
+    keys: Sequence[Arg]
+    args: Sequence[Arg]
+
+
+def _sha(source: str) -> str:
+    return sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+@cache
+def store_script(name: str) -> Script:
+    return Script.read(Path(__file__).parent / "lua" / f"{name}.lua")
+
+
+async def run_scripts(wire: Wire, calls: Sequence[ScriptCall]) -> list[Reply]:
+    """Send independent script calls in one write; errors come back as values, in their place.
+
+    EVALSHA first; what the server does not know (a restart, SCRIPT FLUSH) goes again as EVAL. A
+    call that answered NOSCRIPT has done nothing, so that is not a second execution.
+    """
+    replies = await wire.call([_evalsha(call, wire) for call in calls])
+    unknown = [i for i, reply in enumerate(replies) if _is_noscript(reply)]
+    if unknown:
+        again = await wire.call([_eval(calls[i], wire) for i in unknown])
+        for i, reply in zip(unknown, again, strict=True):
+            replies[i] = reply
+    return replies
+
+
+def _is_noscript(reply: Reply) -> bool:
+    return isinstance(reply, Exception) and "NOSCRIPT" in str(reply)
+
+
+def _dialect(script: Script, wire: Wire) -> Script:
+    return script if wire.knows_shebang else script.without_shebang()
+
+
+def _evalsha(call: ScriptCall, wire: Wire) -> Command:
+    script = _dialect(call.script, wire)
+    return ("EVALSHA", script.sha, len(call.keys), *call.keys, *call.args)
+
+
+def _eval(call: ScriptCall, wire: Wire) -> Command:
+    script = _dialect(call.script, wire)
+    return ("EVAL", script.source, len(call.keys), *call.keys, *call.args)

@@ -1,0 +1,215 @@
+"""The one place where Whence goes below the client library: commands out, replies in, in bulk.
+
+redis-py opens the connection (URL, TLS, ACL, database), then its transport is given to a protocol
+of ours that parses with hiredis. ARCHITECTURE.md has the figures.
+ClientWire does the same through redis-py itself: for fakeredis, and as the reference in the tests.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import hiredis
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import (
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from whence.store.errors import StoreUnavailable
+
+Arg = str | bytes | int
+Command = tuple[Arg, ...]
+# bytes, int, None, a list of replies, or a ServerError in the place of the reply it replaces.
+Reply = Any
+
+
+# One command as RESP bytes; hiredis' own annotation says "a tuple of one".
+_pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
+
+
+class ServerError(Exception):
+    """An error reply of the server, its code first, handed out as a value."""
+
+
+class ConnectionLost(Exception):
+    """The connection ended between the request and its last reply: was it executed? Unknown."""
+
+
+class Wire(Protocol):
+    """A connection that may be shared: calls go out in order and answers come back in order."""
+
+    @property
+    def knows_shebang(self) -> bool:
+        """Whether scripts on this server may begin with ``#!lua``."""
+        ...
+
+    async def call(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send the commands in one write and return one reply each.
+
+        Raises:
+            StoreUnavailable: no connection could be made; nothing was sent.
+            ConnectionLost: something was sent, and no complete answer came back in time.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class _Waiter:
+    """A call under way: the replies it still needs, and who waits for them."""
+
+    __slots__ = ("count", "future", "replies")
+
+    def __init__(self, count: int, future: asyncio.Future[list[Reply]]) -> None:
+        self.count = count
+        self.future = future
+        self.replies: list[Reply] = []
+
+
+class _Line(asyncio.Protocol):
+    """The receiving end of one connection: matches replies to calls, first in, first out."""
+
+    def __init__(self, connection: AbstractConnection, transport: asyncio.WriteTransport) -> None:
+        # redis-py's object owns the stream: were it collected, the transport would be closed.
+        self._connection = connection
+        self._transport = transport
+        self._waiters: deque[_Waiter] = deque()
+        self._reader = hiredis.Reader(replyError=ServerError)
+        self.lost = False
+
+    def send(self, packed: bytes, count: int) -> asyncio.Future[list[Reply]]:
+        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        self._waiters.append(_Waiter(count, future))
+        self._transport.write(packed)
+        return future
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            self._deliver()
+        except hiredis.ProtocolError as error:
+            self.drop(f"the server sent what is not RESP: {error}")
+
+    def _deliver(self) -> None:
+        while (reply := self._reader.gets()) is not False:
+            waiter = self._waiters[0]
+            waiter.replies.append(reply)
+            if len(waiter.replies) == waiter.count:
+                self._waiters.popleft()
+                if not waiter.future.done():  # the caller may have gone; its replies still come
+                    waiter.future.set_result(waiter.replies)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.drop(str(exc) if exc else "the server closed the connection")
+
+    def drop(self, reason: str) -> None:
+        """Give up the connection: every call that still waits has an unknown outcome."""
+        self.lost = True
+        self._transport.abort()
+        while self._waiters:
+            future = self._waiters.popleft().future
+            if not future.done():
+                future.set_exception(ConnectionLost(reason))
+
+
+class SocketWire:
+    """A Wire over one socket that is opened on demand and again after a loss.
+
+    Args:
+        pool: a redis-py pool; it knows how to connect, its own connections are not used.
+        where: the server, as an error message may name it.
+        timeout: seconds to wait for the replies of one call.
+    """
+
+    knows_shebang = True
+
+    def __init__(self, pool: ConnectionPool, where: str, timeout: float) -> None:
+        self._pool = pool
+        self._where = where
+        self._timeout = timeout
+        self._line: _Line | None = None
+        self._connecting = asyncio.Lock()
+
+    async def call(self, commands: Sequence[Command]) -> list[Reply]:
+        line = self._line
+        if line is None or line.lost:
+            line = await self._connected()
+        future = line.send(b"".join(map(_pack, commands)), len(commands))
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await future
+        except TimeoutError:
+            reason = f"no answer within {self._timeout} s"
+            line.drop(reason)
+            raise ConnectionLost(reason) from None
+
+    async def _connected(self) -> _Line:
+        async with self._connecting:
+            if self._line is None or self._line.lost:
+                self._line = await self._connect()
+            return self._line
+
+    async def _connect(self) -> _Line:
+        connection = self._pool.make_connection()
+        try:
+            await connection.connect()
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(self._where, str(error)) from error
+        writer: asyncio.StreamWriter | None = connection._writer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        assert writer is not None, "redis-py's connect() leaves a writer"
+        line = _Line(connection, writer.transport)
+        writer.transport.set_protocol(line)
+        return line
+
+    async def close(self) -> None:
+        if self._line is not None:
+            self._line.drop("closed")
+            self._line = None
+
+
+class ClientWire:
+    """A Wire through redis-py's own pipeline.
+
+    Args:
+        client: used for nothing else, because its reply parsers are taken off.
+        knows_shebang: False for fakeredis.
+    """
+
+    def __init__(self, client: "Redis", where: str, *, knows_shebang: bool) -> None:
+        self._client = client
+        self._where = where
+        self.knows_shebang = knows_shebang
+        client.response_callbacks.clear()
+
+    async def call(self, commands: Sequence[Command]) -> list[Reply]:
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
+        try:
+            replies = await pipeline.execute(raise_on_error=False)
+        except (RedisConnectionError, OSError) as error:
+            raise ConnectionLost(str(error)) from error
+        return [_as_server_error(r) if isinstance(r, ResponseError) else r for r in replies]
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+# redis-py cuts the code off the message of the errors for which it has a class.
+_CODES: dict[type[ResponseError], str] = {
+    NoScriptError: "NOSCRIPT",
+    ReadOnlyError: "READONLY",
+    OutOfMemoryError: "OOM",
+}
+
+
+def _as_server_error(error: ResponseError) -> ServerError:
+    code = _CODES.get(type(error))
+    return ServerError(f"{code} {error}" if code else str(error))
