@@ -1,0 +1,68 @@
+"""What a team writes: the state of an aggregate, its commands, and how events change it."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeVar, dataclass_transform
+
+import msgspec
+
+from whence.store.events import Event, FrozenMeta
+
+E = TypeVar("E", bound=Event)
+
+# What a command may decide: one event, several, or nothing.
+Decision = Event | Sequence[Event] | None
+CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Decision])
+
+COMMAND_MARK = "__whence_command__"
+
+
+def kebab(name: str) -> str:
+    """OrderList -> order-list."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class AggregateMeta(FrozenMeta):
+    """Takes names out of the class line: ``class Person(Aggregate[...], plural="people")``."""
+
+    def __new__(
+        mcls: type["AggregateMeta"],
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        type_name: str = "",
+        plural: str = "",
+        **config: Any,
+    ) -> "AggregateMeta":
+        namespace["__type_name__"] = type_name or kebab(name)
+        namespace["__plural__"] = plural or f"{namespace['__type_name__']}s"
+        return super().__new__(mcls, name, bases, namespace, **config)  # type: ignore[return-value]
+
+
+class Aggregate(msgspec.Struct, Generic[E], metaclass=AggregateMeta):
+    """The base class of aggregates: a frozen state that events change and commands look at.
+
+    Every field needs a default: an aggregate without events is ``cls()``. The type parameter names
+    the events: ``class Order(Aggregate[OrderPlaced | OrderCancelled])``. ``type_name``
+    (default: the class name in kebab-case) is part of stored keys and never changes; ``plural`` is
+    for URLs.
+    """
+
+    __type_name__: ClassVar[str]
+    __plural__: ClassVar[str]
+
+    def apply(self, event: E) -> Self:
+        """The state after ``event``. Pure: no I/O, no clock, no random; never refuses a fact."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method apply(self, event)")
+
+
+def command(function: CommandFunction) -> CommandFunction:
+    """Mark a method as a command: it looks at the state and returns the events that follow.
+
+    Its parameters are its schema: they decode the HTTP body and fill the OpenAPI document. It is
+    pure; to refuse, it raises ``Rejected`` with the reason.
+    """
+    setattr(function, COMMAND_MARK, True)
+    return function

@@ -1,0 +1,45 @@
+"""What a caller gets back: of a command, and of a look at an aggregate."""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from whence.store.events import Event
+from whence.store.ids import StreamId
+
+S = TypeVar("S")
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What a command has stored.
+
+    Attributes:
+        version: of the stream after the command.
+        partition, position: where its last event stands in the feed; 0 when it decided nothing.
+        occurred_at_us: of its first event, in microseconds since 1970; 0 when it decided nothing.
+        events: what it decided, in order.
+    """
+
+    stream: StreamId
+    version: int
+    partition: int
+    position: int
+    occurred_at_us: int
+    events: tuple[Event, ...]
+
+    @property
+    def created(self) -> bool:
+        """Whether this command began the stream."""
+        return 0 < self.version == len(self.events)
+
+
+class Versioned(msgspec.Struct, Generic[S], frozen=True):
+    """A state of an aggregate and the version at which it had it (0: before its first event).
+
+    ``occurred_at_us`` is the moment of that version's event, in microseconds since 1970.
+    """
+
+    stream: StreamId
+    state: S
+    version: int
+    occurred_at_us: int

@@ -1,0 +1,200 @@
+"""The runtime: keeps the live actors, and brings each command to its own."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
+
+from whence.actors.actor import Actor, Job
+from whence.actors.aggregate import Decision
+from whence.actors.groupcommit import GroupCommit
+from whence.actors.history import state_at
+from whence.actors.model import AggregateType, AnyAggregate, CommandType, WriteModel
+from whence.actors.receipt import Receipt, Versioned
+from whence.store.errors import StoreUnavailable
+from whence.store.eventstore import EventStore
+from whence.store.ids import CommandIds, StreamId, check_id
+from whence.store.metadata import NO_METADATA, Metadata
+
+A = TypeVar("A", bound=AnyAggregate)
+P = ParamSpec("P")
+
+# Seconds an actor may be idle before it is passivated, and how many may be live.
+IDLE_FOR = 300.0
+MAX_ACTORS = 100_000
+# Seconds between two looks for idle actors, and to finish what is under way at the end.
+SWEEP_EVERY = 5.0
+DRAIN_FOR = 20.0
+
+
+class CommandRequest(NamedTuple):
+    """A command for one aggregate.
+
+    Attributes:
+        arguments: by parameter name, already of the right types (``CommandType.decode``).
+        expected: the version the caller has seen; None leaves that to the runtime.
+        command_id: stored with each of its events; made here if empty.
+    """
+
+    kind: AggregateType
+    command: CommandType
+    id: str
+    arguments: Mapping[str, Any]
+    expected: int | None = None
+    command_id: str = ""
+    metadata: Metadata = NO_METADATA
+
+
+class Runtime:
+    """Hosts the aggregates of a domain in this process: ``async with Runtime(store, model)``.
+
+    An aggregate becomes an actor when its first command comes, and is passivated when it has been
+    idle for a while. Other processes may host the same aggregates: the store's version check keeps
+    that correct.
+
+    Args:
+        max_actors: how many may be live; the least recently used idle ones go first.
+        idle_for: seconds after which an idle actor is passivated.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        model: WriteModel,
+        *,
+        max_actors: int = MAX_ACTORS,
+        idle_for: float = IDLE_FOR,
+    ) -> None:
+        self.store = store
+        self.model = model
+        self._max_actors = max_actors
+        self._idle_for = idle_for
+        self._commit = GroupCommit(store)
+        self._command_ids = CommandIds()
+        # In the order of their last use: the first is the next to be passivated.
+        self._actors: dict[StreamId, Actor] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def live_actors(self) -> int:
+        return len(self._actors)
+
+    async def send(
+        self,
+        command: Callable[Concatenate[A, P], Decision],
+        id: str,  # noqa: A002  # what a reader of the call expects
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Receipt:
+        """Send a command: ``await runtime.send(Order.cancel, "42", reason="late")``.
+
+        Raises:
+            InvalidId, UnknownCommand, InvalidEvent: nothing was sent.
+            Rejected: the domain said no; nothing was stored.
+            Conflict: other processes kept writing first; nothing was stored.
+            OutcomeUnknown, StoreUnavailable, ServerRefused: see ``EventStore.append_many``.
+        """
+        kind, _ = self.model.of_function(command)
+
+        def decide(state: AnyAggregate) -> Decision:
+            return command(cast("A", state), *args, **kwargs)
+
+        return await self._post(kind, id, decide)
+
+    async def execute(self, request: CommandRequest) -> Receipt:
+        """Send a command that came as data (from HTTP, from a file); raises like ``send``."""
+        function, arguments = request.command.function, request.arguments
+
+        def decide(state: AnyAggregate) -> Decision:
+            return function(state, **arguments)
+
+        return await self._post(
+            request.kind,
+            request.id,
+            decide,
+            command_id=request.command_id,
+            expected=request.expected,
+            metadata=request.metadata,
+        )
+
+    async def get(self, aggregate: type[A], id: str) -> Versioned[A]:  # noqa: A002
+        """The state of an aggregate as the log has it now.
+
+        Raises:
+            StreamNotFound: it has no event.
+        """
+        kind = self.model.of_class(aggregate)
+        return cast("Versioned[A]", await state_at(self.store, self.model.events, kind, id))
+
+    async def _post(
+        self,
+        kind: AggregateType,
+        id_: str,
+        decide: Callable[[AnyAggregate], Decision],
+        *,
+        command_id: str = "",
+        expected: int | None = None,
+        metadata: Metadata = NO_METADATA,
+    ) -> Receipt:
+        if self._closed:
+            raise StoreUnavailable(self.store.address.shown, "this process is shutting down")
+        if command_id:
+            check_id(command_id, field="command id")
+        actor = self._actor(kind, StreamId(kind.name, check_id(id_)))
+        # The caller only waits: when it goes away, the actor still finishes the command.
+        done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        command_id = command_id or self._command_ids.next()
+        actor.post(Job(decide, command_id, expected, metadata, done))
+        return await done
+
+    def _actor(self, kind: AggregateType, stream: StreamId) -> Actor:
+        actor = self._actors.pop(stream, None)
+        if actor is None:
+            if len(self._actors) >= self._max_actors:
+                self._passivate_first_idle()
+            actor = Actor(stream, kind, self.model.events, self.store, self._commit)
+        actor.last_used = time.monotonic()
+        self._actors[stream] = actor
+        return actor
+
+    def _passivate_first_idle(self) -> None:
+        first = next((s for s, actor in self._actors.items() if not actor.busy), None)
+        if first is not None:
+            del self._actors[first]
+
+    def _passivate_idle(self) -> None:
+        too_long_ago = time.monotonic() - self._idle_for
+        for stream, actor in list(self._actors.items()):
+            if actor.last_used > too_long_ago:
+                return
+            if not actor.busy:
+                del self._actors[stream]
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(SWEEP_EVERY, self._idle_for))
+            self._passivate_idle()
+
+    async def __aenter__(self) -> Self:
+        self._sweeper = asyncio.create_task(self._sweep())
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Take no more commands, and finish those under way (at most 20 seconds)."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        busy = [actor.idle() for actor in self._actors.values() if actor.busy]
+        if busy:
+            await asyncio.wait([asyncio.ensure_future(idle) for idle in busy], timeout=DRAIN_FOR)
+        self._actors.clear()

@@ -1,0 +1,69 @@
+"""A domain: the aggregates and projections that belong together."""
+
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from whence.actors.aggregate import Aggregate
+from whence.actors.model import WriteModel
+from whence.projections.projection import Projection
+from whence.projections.readmodel import ReadModel
+from whence.store.errors import InvalidDomain, InvalidSetting
+
+
+class Domain:
+    """What the runtime, the workers and the web front end are made from.
+
+    Args:
+        aggregates: the write model; each class is one type of stream.
+        projections: the read models that follow their events.
+
+    Raises:
+        InvalidDomain: a class contradicts itself or another one; the sentence says how.
+    """
+
+    def __init__(
+        self,
+        *,
+        aggregates: Iterable[type[Aggregate[Any]]],
+        projections: Iterable[type[Projection[Any]]] = (),
+    ) -> None:
+        self.write_model = WriteModel(aggregates)
+        if not self.write_model.aggregates:
+            raise InvalidDomain("a domain needs at least one aggregate")
+        self.read_model = ReadModel(projections, self.write_model.events)
+
+
+def load_object(path: str) -> object:
+    """The object that ``package.module:name`` names; the current folder is searched first.
+
+    Raises:
+        InvalidSetting: the path has another form, or there is no such module or name.
+    """
+    module_name, separator, attribute = path.partition(":")
+    if not separator or not module_name or not attribute:
+        raise InvalidSetting(f"{path!r} does not name an object: write it as package.module:name")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise InvalidSetting(f"there is no module {error.name!r} (looking for {path!r})") from None
+    try:
+        found: object = getattr(module, attribute)
+    except AttributeError:
+        raise InvalidSetting(f"the module {module_name} has no {attribute!r}") from None
+    return found
+
+
+def load_domain(path: str) -> Domain:
+    """The Domain that ``package.module:name`` names. Raises InvalidSetting, InvalidDomain."""
+    found = load_object(path)
+    if not isinstance(found, Domain):
+        raise InvalidSetting(f"{path} is a {type(found).__name__}, not a whence.Domain")
+    return found
