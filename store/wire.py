@@ -76,10 +76,11 @@ class _Waiter:
 class _Line(asyncio.Protocol):
     """The receiving end of one connection: matches replies to calls, first in, first out."""
 
-    def __init__(self, connection: AbstractConnection, transport: asyncio.WriteTransport) -> None:
-        # redis-py's object owns the stream: were it collected, the transport would be closed.
-        self._connection = connection
-        self._transport = transport
+    def __init__(self, stream: asyncio.StreamWriter) -> None:
+        # The stream is kept because it closes the transport when it is collected.
+        self._stream = stream
+        self._transport = stream.transport
+        self._transport.set_protocol(self)
         self._waiters: deque[_Waiter] = deque()
         self._reader = hiredis.Reader(replyError=ServerError)
         self.lost = False
@@ -162,16 +163,20 @@ class SocketWire:
             await connection.connect()
         except (RedisError, OSError) as error:
             raise StoreUnavailable(self._where, str(error)) from error
-        writer: asyncio.StreamWriter | None = connection._writer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        assert writer is not None, "redis-py's connect() leaves a writer"
-        line = _Line(connection, writer.transport)
-        writer.transport.set_protocol(line)
-        return line
+        return _Line(_taken_from(connection))
 
     async def close(self) -> None:
         if self._line is not None:
             self._line.drop("closed")
             self._line = None
+
+
+def _taken_from(connection: AbstractConnection) -> asyncio.StreamWriter:
+    """The stream of an open connection, which redis-py then no longer has, nor closes."""
+    writer: asyncio.StreamWriter | None = connection._writer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    assert writer is not None, "redis-py's connect() leaves a writer"
+    connection._writer = connection._reader = None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return writer
 
 
 class ClientWire:

@@ -1,0 +1,30 @@
+"""``python -m bench [--only commands,http]``: print one JSON line per figure."""
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from bench import commands, http, memory, projection
+from bench.figure import Figure
+
+BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "commands": commands.figures,
+    "http": http.figures,
+    "projection": projection.figures,
+    "memory": memory.figures,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench", description="Measure Whence on this machine.")
+    parser.add_argument("--only", default=",".join(BENCHMARKS), help="names, with commas between")
+    chosen = parser.parse_args().only.split(",")
+    unknown = sorted(set(chosen) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    for name in chosen:
+        for figure in BENCHMARKS[name]():
+            print(figure.as_json(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Commands over HTTP, against an endpoint on the same server that does nothing with its JSON."""
+
+import contextlib
+import itertools
+import multiprocessing
+import socket
+import time
+from collections.abc import Iterator
+from multiprocessing.synchronize import Event
+
+import msgspec
+import uvicorn
+import uvloop
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from whence import Runtime, open_store
+from whence.web.app import create_app
+
+from bench.domain import REFERENCE, domain
+from bench.figure import Figure, compared, figure, server
+from bench.load import post, requests_per_second
+
+HOST = "127.0.0.1"
+CONNECTIONS = 64
+REQUESTS = 20_000
+AGGREGATES = 10_000
+BODY = msgspec.json.encode({"amount": 1, "reference": REFERENCE})
+
+
+def figures() -> Iterator[Figure]:
+    with server() as running, _web(running.url) as port:
+        yield uvloop.run(_measure(port))
+
+
+async def _measure(port: int) -> Figure:
+    numbers = itertools.count()
+
+    def commands() -> Iterator[bytes]:
+        for _ in range(REQUESTS):
+            yield post(f"/accounts/{next(numbers) % AGGREGATES}/deposit", BODY)
+
+    def noops() -> Iterator[bytes]:
+        return itertools.repeat(post("/noop", BODY), REQUESTS)
+
+    # Every aggregate exists and is live, as in a system that has run for a minute.
+    await requests_per_second(HOST, port, commands(), CONNECTIONS)
+    pair = await compared(
+        lambda: requests_per_second(HOST, port, commands(), CONNECTIONS),
+        lambda: requests_per_second(HOST, port, noops(), CONNECTIONS),
+    )
+    against = "a no-op JSON POST on the same server"
+    return figure(f"http, {CONNECTIONS} connections, always", pair, "commands/s", against)
+
+
+@contextlib.contextmanager
+def _web(url: str) -> Iterator[int]:
+    """The web front end in a process of its own; yields its port."""
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        process = context.Process(target=_serve, args=(url, listener, stop), daemon=True)
+        process.start()
+    try:
+        _await_port(port)
+        yield port
+    finally:
+        stop.set()
+        process.join(20)
+
+
+def _await_port(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1) as probe:
+            probe.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            if probe.recv(100):
+                return
+    raise RuntimeError("the web front end did not start within 30 s")
+
+
+def _serve(url: str, listener: socket.socket, stop: Event) -> None:
+    uvloop.run(_run(url, listener, stop))
+
+
+async def _run(url: str, listener: socket.socket, stop: Event) -> None:
+    async with (
+        open_store(url, namespace="http") as store,
+        Runtime(store, domain.write_model) as runtime,
+    ):
+        app = create_app(domain, store, runtime)
+        app.router.routes.insert(0, Route("/noop", _noop, methods=["POST"]))
+        config = uvicorn.Config(
+            app, http="httptools", lifespan="off", access_log=False, log_level="warning"
+        )
+        web = _Stoppable(config, stop)
+        await web.serve(sockets=[listener])
+
+
+class _Stoppable(uvicorn.Server):
+    """Ends when the measuring process says so; signals are for the measuring process."""
+
+    def __init__(self, config: uvicorn.Config, stop: Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._stop.is_set()
+
+
+async def _noop(request: Request) -> Response:
+    msgspec.json.decode(await request.body())
+    return Response(b'{"ok":true}', media_type="application/json")
