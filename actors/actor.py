@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from whence.actors.aggregate import Decision
 from whence.actors.groupcommit import GroupCommit
@@ -238,7 +238,7 @@ def _as_events(decision: Any) -> Sequence[Event]:
     if isinstance(decision, Event):
         return (decision,)
     if isinstance(decision, (list, tuple)):
-        return decision  # type: ignore[return-value]  # each one is checked when it is encoded
+        return cast("Sequence[Event]", decision)  # each one is checked when it is encoded
     raise InvalidEvent(
         f"a command returned {decision!r}: return one event, a list or tuple of events, or None"
     )

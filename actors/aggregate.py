@@ -1,12 +1,12 @@
 """What a team writes: the state of an aggregate, its commands, and how events change it."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar, dataclass_transform
 
 import msgspec
 
 from whence.store.events import Event, FrozenMeta
+from whence.store.ids import kebab
 
 E = TypeVar("E", bound=Event)
 
@@ -15,11 +15,6 @@ Decision = Event | Sequence[Event] | None
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Decision])
 
 COMMAND_MARK = "__whence_command__"
-
-
-def kebab(name: str) -> str:
-    """OrderList -> order-list."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))

@@ -33,7 +33,7 @@ async def state_at(
     async for record in store.read(stream, last=version, until=at):
         state = state.apply(events.decode(record))
         reached, occurred = record.version, record.occurred_at_us
-    if version is not None and reached != version and at is None:
+    if version is not None and at is None and (version < 1 or reached != version):
         await _refuse_version(store, stream, version)
     if reached == 0:
         raise StreamNotFound(stream, at=at)

@@ -173,6 +173,7 @@ def _read_command(
         forbid_unknown_fields=True,
     )
     try:
+        msgspec.json.schema(arguments)  # the decoder alone would let unknown classes pass
         decoder = msgspec.json.Decoder(arguments)
     except TypeError as error:
         raise InvalidDomain(f"{where} has a parameter that JSON cannot carry: {error}") from error

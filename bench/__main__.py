@@ -20,7 +20,9 @@ def main() -> None:
     chosen = parser.parse_args().only.split(",")
     unknown = sorted(set(chosen) - set(BENCHMARKS))
     if unknown:
-        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        parser.error(
+            f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}"
+        )
     for name in chosen:
         for figure in BENCHMARKS[name]():
             print(figure.as_json(), flush=True)

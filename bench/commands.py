@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Literal
 
 import uvloop
+
+from bench.domain import REFERENCE, Account, Deposited, domain
+from bench.figure import Figure, compared, figure, server
 from whence import Runtime, open_store
 from whence.store.append import Append, Committed, NewEvent
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId
-
-from bench.domain import REFERENCE, Account, Deposited, domain
-from bench.figure import Figure, compared, figure, server
 
 AGGREGATES = 10_000
 APPENDS_PER_CALL = 100

@@ -3,6 +3,7 @@
 from typing import Self
 
 from msgspec import Struct
+
 from whence import Aggregate, Domain, Event, Projection, Recorded, Views, command, on, replace
 
 REFERENCE = "r" * 150

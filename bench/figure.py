@@ -1,12 +1,13 @@
 """One measured figure, and the ways to measure it fairly on a noisy machine."""
 
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
+
 from whence.store.embedded import EmbeddedServer
 
 ROUNDS = 5
@@ -43,14 +44,13 @@ async def compared(
     return sorted(pairs, key=lambda pair: pair.value / pair.baseline)[len(pairs) // 2]
 
 
-
 def figure(bench: str, pair: Pair, unit: str, against: str) -> Figure:
     ratio = round(pair.value / pair.baseline, 3)
     return Figure(bench, round(pair.value, 1), unit, against, ratio)
 
 
 @contextmanager
-def server(fsync: Literal["always", "everysec"] = "always") -> Iterator[EmbeddedServer]:
+def server(fsync: Literal["always", "everysec"] = "always") -> Generator[EmbeddedServer]:
     """An embedded Valkey in a folder of its own, on disk."""
     with (
         tempfile.TemporaryDirectory(prefix="whence-bench-") as folder,

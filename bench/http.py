@@ -5,7 +5,7 @@ import itertools
 import multiprocessing
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from multiprocessing.synchronize import Event
 
 import msgspec
@@ -14,12 +14,12 @@ import uvloop
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from whence import Runtime, open_store
-from whence.web.app import create_app
 
 from bench.domain import REFERENCE, domain
 from bench.figure import Figure, compared, figure, server
 from bench.load import post, requests_per_second
+from whence import Runtime, open_store
+from whence.web.app import create_app
 
 HOST = "127.0.0.1"
 CONNECTIONS = 64
@@ -54,7 +54,7 @@ async def _measure(port: int) -> Figure:
 
 
 @contextlib.contextmanager
-def _web(url: str) -> Iterator[int]:
+def _web(url: str) -> Generator[int]:
     """The web front end in a process of its own; yields its port."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
@@ -73,7 +73,10 @@ def _web(url: str) -> Iterator[int]:
 def _await_port(port: int) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1) as probe:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((HOST, port), timeout=1) as probe,
+        ):
             probe.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             if probe.recv(100):
                 return

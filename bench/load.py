@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from functools import partial
 
 
 async def requests_per_second(
@@ -11,9 +12,11 @@ async def requests_per_second(
     """Send all requests over so many connections; every answer has to be a 2xx."""
     loop = asyncio.get_running_loop()
     start = time.perf_counter()
-    clients = [_Client(requests) for _ in range(connections)]
-    for client in clients:
-        await loop.create_connection(lambda client=client: client, host, port)
+    opened = [
+        await loop.create_connection(partial(_Client, requests), host, port)
+        for _ in range(connections)
+    ]
+    clients = [client for _, client in opened]
     await asyncio.gather(*[client.done for client in clients])
     return sum(client.answered for client in clients) / (time.perf_counter() - start)
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import uvloop
+
+from bench.domain import REFERENCE, Deposited, domain
+from bench.figure import Figure, Pair, figure, server
 from whence import open_store
 from whence.store.append import Append, NewEvent
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId
-
-from bench.domain import REFERENCE, Deposited, domain
-from bench.figure import Figure, Pair, figure, server
 
 STREAMS = 4_000
 EVENTS_PER_STREAM = 5

@@ -29,16 +29,23 @@
     ├── EmbeddedServerError       the embedded server cannot start or ended by itself
     │   ├── DataDirectoryInUse    another server runs on it
     │   └── DataDirectoryUnsafe   starting on it would lose events
-    └── LeaseLost                 another worker owns the partition now; nothing was written
+    ├── LeaseLost                 another worker owns the partition now; nothing was written
+    ├── ProjectionFailed          a projection cannot apply an event: its partition halts before it
+    └── ViewError                 the rows of a view and its projection do not fit
+        ├── InvalidRow            a row that would not survive storage, or is not there
+        ├── RowMismatch           a stored row does not fit its class any more: rebuild the view
+        └── AmbiguousRow          rows of one key in several partitions, and no way to merge them
 
 Each keeps its data in attributes and makes its sentence from them: what happened, which value, what
 to do. HTTP status codes are the business of whence.web alone.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 __all__ = [
+    "AmbiguousRow",
     "AnchorMismatch",
     "ChecksumMismatch",
     "Conflict",
@@ -52,11 +59,14 @@ __all__ = [
     "InvalidEvent",
     "InvalidId",
     "InvalidInput",
+    "InvalidRow",
     "InvalidSetting",
     "LeaseLost",
     "NotFound",
     "OutcomeUnknown",
+    "ProjectionFailed",
     "Rejected",
+    "RowMismatch",
     "ServerRefused",
     "StoreMismatch",
     "StoreUnavailable",
@@ -69,6 +79,7 @@ __all__ = [
     "UnknownField",
     "UnknownProjection",
     "VersionNotFound",
+    "ViewError",
     "WhenceError",
 ]
 
@@ -157,9 +168,13 @@ class UnknownField(NotFound):
 
 
 class StreamNotFound(NotFound):
-    def __init__(self, stream: object) -> None:
+    def __init__(self, stream: object, *, at: datetime | None = None) -> None:
         self.stream = stream
-        super().__init__(f"{stream} does not exist: no event was ever stored for it")
+        self.at = at
+        if at is None:
+            super().__init__(f"{stream} does not exist: no event was ever stored for it")
+        else:
+            super().__init__(f"{stream} did not exist at {at.isoformat()}, or never did")
 
 
 class VersionNotFound(NotFound):
@@ -175,17 +190,29 @@ class Rejected(WhenceError):
 
 
 class Conflict(WhenceError):
-    """The stream is not at the version that the caller expected, after ``attempts`` attempts."""
+    """The stream is not at the version that the caller expected, and nothing was stored.
 
-    def __init__(self, stream: object, expected: str, actual: int, *, attempts: int = 1) -> None:
+    ``expected`` is None when the caller expected none, and other writers came first each of the
+    ``attempts`` times that the command was decided.
+    """
+
+    def __init__(
+        self, stream: object, expected: int | None, actual: int, *, attempts: int = 1
+    ) -> None:
         self.stream = stream
         self.expected = expected
         self.actual = actual
         self.attempts = attempts
-        tried = "" if attempts == 1 else f" after {attempts} attempts"
-        super().__init__(
-            f"{stream} is at version {actual}, not {expected}{tried}: read it again and decide anew"
-        )
+        if expected is None:
+            message = (
+                f"others wrote to {stream} first, each of the {attempts} times that the command "
+                f"was decided; it is at version {actual}: try again"
+            )
+        else:
+            message = (
+                f"{stream} is at version {actual}, not {expected}: read it again and decide anew"
+            )
+        super().__init__(message)
 
 
 class OutcomeUnknown(WhenceError):
@@ -317,4 +344,51 @@ class LeaseLost(WhenceError):
         super().__init__(
             f"another worker now owns partition {partition} of projection {projection}: "
             "nothing was written"
+        )
+
+
+class ProjectionFailed(WhenceError):
+    """A projection cannot apply an event. Nothing of the event was applied, nor what follows it."""
+
+    def __init__(
+        self, projection: str, partition: int, position: int, event: str, why: str
+    ) -> None:
+        self.projection = projection
+        self.partition = partition
+        self.position = position
+        self.event = event
+        super().__init__(
+            f"projection {projection} cannot apply {event} (position {position} of partition "
+            f"{partition}): {why}"
+        )
+
+
+class ViewError(WhenceError):
+    pass
+
+
+class InvalidRow(ViewError):
+    def __init__(self, projection: str, key: str, why: str) -> None:
+        self.projection = projection
+        self.key = key
+        super().__init__(f"the row {shown(key)} of {projection} is not acceptable: {why}")
+
+
+class RowMismatch(ViewError):
+    def __init__(self, projection: str, key: str, row: str, why: str) -> None:
+        self.projection = projection
+        self.key = key
+        super().__init__(
+            f"the stored row {shown(key)} of {projection} is no {row} ({why}): if that class has "
+            f"changed, run `whence projections rebuild {projection}`"
+        )
+
+
+class AmbiguousRow(ViewError):
+    def __init__(self, projection: str, key: str) -> None:
+        self.projection = projection
+        self.key = key
+        super().__init__(
+            f"{projection} has rows of the key {shown(key)} in several partitions: give it a "
+            "merge(left, right), or use keys that belong to one aggregate"
         )

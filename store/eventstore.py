@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
@@ -103,7 +103,7 @@ class EventStore:
                 failure: Exception = error
             else:
                 if not isinstance(reply, ServerError):
-                    return reply
+                    return cast("list[Any]", reply)
                 if not str(reply).startswith(_TRANSIENT):
                     raise self._refusal(appends, reply, in_doubt=in_doubt)
                 failure = reply
@@ -249,7 +249,7 @@ class EventStore:
         replies = await self._read_replies(commands) if commands else []
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ServerError):
-                raise ServerRefused(f"{command[0]!s} {command[1]!s}", str(reply))
+                raise ServerRefused(" ".join(map(str, command[:2])), str(reply))
         return replies
 
     async def _read_replies(self, commands: Sequence[Command]) -> list[Reply]:

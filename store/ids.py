@@ -23,6 +23,11 @@ def check_id(value: str, *, field: str = "id") -> str:
     return value
 
 
+def kebab(name: str) -> str:
+    """The name of a class as part of keys and URLs: OrderList -> order-list."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
 class StreamId(NamedTuple):
     """The stream of one aggregate: its type ("order") and its id ("42")."""
 

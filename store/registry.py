@@ -52,6 +52,7 @@ class EventRegistry:
                 "the name is stored as the event's type, so it must be unique in a domain"
             )
         try:
+            msgspec.json.schema(cls)  # the decoder alone would let unknown classes pass
             decoder = msgspec.json.Decoder(cls)
         except TypeError as error:
             raise InvalidDomain(f"{name} cannot be stored as JSON: {error}") from error

@@ -158,9 +158,9 @@ class SocketWire:
             return self._line
 
     async def _connect(self) -> _Line:
-        connection = self._pool.make_connection()
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             raise StoreUnavailable(self._where, str(error)) from error
         return _Line(_taken_from(connection))

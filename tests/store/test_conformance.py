@@ -4,8 +4,8 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from tests.store.domain import NOON, Deposited, Opened, Weighed, account, append_of, registry
 
+from tests.store.domain import NOON, Deposited, Opened, Weighed, account, append_of, registry
 from whence.store.append import Committed, Conflicted, Duplicate, Outcome
 from whence.store.errors import ChecksumMismatch, InvalidEvent, ServerRefused, StreamGap
 from whence.store.events import Event

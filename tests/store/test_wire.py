@@ -1,0 +1,122 @@
+"""Our wire says what redis-py says, and is honest about what it does not know."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import cast
+
+import pytest
+from redis.asyncio import Redis
+
+from whence.store.address import Address
+from whence.store.errors import StoreUnavailable
+from whence.store.wire import ClientWire, Command, ConnectionLost, ServerError, SocketWire, Wire
+
+
+@pytest.fixture
+async def fast(valkey_url: str) -> AsyncIterator[Wire]:
+    wire = Address.parse(valkey_url).wire()
+    yield wire
+    await wire.close()
+
+
+@pytest.fixture
+async def slow(valkey_url: str) -> AsyncIterator[Wire]:
+    client = Redis.from_url(valkey_url, protocol=2)  # pyright: ignore[reportUnknownMemberType]
+    wire = ClientWire(client, valkey_url, knows_shebang=True)
+    yield wire
+    await wire.close()
+
+
+def conversation(key: str) -> Sequence[Command]:
+    return [
+        ("XADD", key, "1-0", "f", b"\x00\xff\r\n"),
+        ("XADD", key, "2-0", "f", "ü" * 1000, "n", 12345678901234),
+        ("XADD", key, "1-0", "f", "too small"),
+        ("XRANGE", key, "-", "+"),
+        ("XREVRANGE", key, "+", "-", "COUNT", 1),
+        ("GET", f"{key}-none"),
+        ("HMGET", f"{key}-none", "a", "b"),
+        ("INCRBY", f"{key}-n", -7),
+        ("NO-SUCH-COMMAND",),
+        ("EVALSHA", "0" * 40, 0),
+        ("XREAD", "COUNT", 1, "STREAMS", key, "0"),
+        ("EVAL", "#!lua\nreturn {1, 'a', {}, false, {err='MINE it is'}}", 0),
+        ("DEL", key, f"{key}-n"),
+    ]
+
+
+def plain(reply: object) -> object:
+    """Replies that can be compared; of an error redis-py sometimes drops the first word."""
+    if isinstance(reply, list):
+        return [plain(item) for item in cast("list[object]", reply)]
+    return "an error" if isinstance(reply, Exception) else reply
+
+
+async def test_it_answers_as_redis_py_does(fast: Wire, slow: Wire, namespace: str) -> None:
+    mine = await fast.call(conversation(namespace))
+    reference = await slow.call(conversation(namespace))
+
+    assert plain(mine) == plain(reference)
+    assert isinstance(mine[2], ServerError)
+
+
+async def test_concurrent_calls_get_their_own_answers(fast: Wire) -> None:
+    async def echo(number: int) -> None:
+        replies = await fast.call([("ECHO", f"{number}-{i}") for i in range(number % 7 + 1)])
+        assert replies == [f"{number}-{i}".encode() for i in range(number % 7 + 1)]
+
+    await asyncio.gather(*[echo(number) for number in range(500)])
+
+
+async def test_a_caller_who_leaves_does_not_shift_the_answers(fast: Wire) -> None:
+    for number in range(50):
+        leaver = asyncio.create_task(fast.call([("ECHO", f"lost-{number}")] * 3))
+        await asyncio.sleep(0)
+        leaver.cancel()
+        assert await fast.call([("ECHO", str(number))]) == [str(number).encode()]
+
+
+async def test_no_answer_in_time_is_unknown_and_the_next_call_is_not_confused(
+    valkey_url: str, namespace: str
+) -> None:
+    wire = Address.parse(valkey_url).wire(timeout=0.05)
+    try:
+        with pytest.raises(ConnectionLost, match="no answer within"):
+            await wire.call([("BLPOP", f"{namespace}-nothing", 30)])
+        assert await wire.call([("ECHO", "next")]) == [b"next"]
+    finally:
+        await wire.close()
+
+
+async def test_a_connection_that_the_server_ends_is_opened_again(fast: Wire, slow: Wire) -> None:
+    (client_id,) = await fast.call([("CLIENT", "ID")])
+    waiting = asyncio.create_task(fast.call([("CLIENT", "NO-EVICT", "OFF"), ("BLPOP", "x", 30)]))
+    while await slow.call([("CLIENT", "KILL", "ID", client_id)]) != [1]:
+        await asyncio.sleep(0.01)
+
+    with pytest.raises(ConnectionLost):
+        await waiting
+    assert await fast.call([("PING",)]) == [b"PONG"]
+
+
+async def test_what_is_not_redis_is_a_lost_connection() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    wire = Address.parse(f"redis://127.0.0.1:{port}").wire(timeout=2)
+    try:
+        with pytest.raises((ConnectionLost, StoreUnavailable)):
+            await wire.call([("PING",)])
+    finally:
+        await wire.close()
+        server.close()
+        await server.wait_closed()
+
+
+def test_a_socket_address_gets_the_fast_wire(valkey_url: str) -> None:
+    assert isinstance(Address.parse(valkey_url).wire(), SocketWire)
