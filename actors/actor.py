@@ -3,53 +3,33 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Sequence
 
-from whence.actors.aggregate import Decision
 from whence.actors.groupcommit import GroupCommit
-from whence.actors.model import AggregateType, AnyAggregate
+from whence.actors.model import AggregateType
+from whence.actors.plan import Job, Planner, Step
 from whence.actors.receipt import Receipt
-from whence.store.append import Append, Committed, Conflicted, Duplicate, NewEvent
-from whence.store.errors import Conflict, InvalidEvent, InvalidInput, Rejected, StreamVanished
+from whence.store.append import Committed, Conflicted, Duplicate, Outcome
+from whence.store.errors import Conflict, StreamVanished
 from whence.store.events import Event
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
-from whence.store.metadata import NO_METADATA, Metadata, encode_metadata
 from whence.store.recorded import Recorded
-from whence.store.registry import Encoded, EventRegistry
+from whence.store.registry import EventRegistry
 
-# How often one command is decided anew because another process wrote first.
+# How many waiting commands are decided in a row and appended together.
+MAX_ROW = 64
+# How often a row is decided anew because another process wrote first.
 MAX_ATTEMPTS = 20
 # Seconds: the longest pause after the first conflict; it grows with each further one.
-CONFLICT_PAUSE = 0.002
-
-# After these the state in memory is still what the log says.
-_NOTHING_HAPPENED = (Rejected, Conflict, InvalidInput)
-
-
-class Job(NamedTuple):
-    """A command in the mailbox, and the future of the caller who waits for it."""
-
-    decide: Callable[[AnyAggregate], Decision]
-    command_id: str
-    expected: int | None
-    metadata: Metadata
-    done: asyncio.Future[Receipt]
-
-
-class Decided(NamedTuple):
-    """Events that a command decided, as they will be stored, and the state after them."""
-
-    encoded: list[Encoded]
-    state: AnyAggregate
+CONFLICT_PAUSE = 0.001
 
 
 class Actor:
     """Handles the commands of one aggregate, one after the other, in memory.
 
     Between two commands it has no task and costs nothing but its state. What it holds is always
-    what the log says at ``version``: a state that was decided but not stored is never kept.
+    what the log says at ``version``: what was decided but not stored is neither kept nor shown.
     """
 
     __slots__ = (
@@ -58,7 +38,7 @@ class Actor:
         "_kind",
         "_loaded",
         "_mailbox",
-        "_position",
+        "_planner",
         "_store",
         "_task",
         "last_used",
@@ -81,6 +61,7 @@ class Actor:
         self._events = events
         self._store = store
         self._commit = commit
+        self._planner = Planner(stream, kind, events)
         self._mailbox: deque[Job] = deque()
         self._task: asyncio.Task[None] | None = None
         self._forget()
@@ -108,107 +89,81 @@ class Actor:
     async def _drain(self) -> None:
         try:
             while self._mailbox:
-                await self._handle(self._mailbox.popleft())
+                count = min(len(self._mailbox), MAX_ROW)
+                await self._handle([self._mailbox.popleft() for _ in range(count)])
         finally:
             self._task = None
 
-    async def _handle(self, job: Job) -> None:
+    async def _handle(self, jobs: list[Job]) -> None:
+        """Decide the commands in a row and append them together; again after a conflict."""
+        attempt = 0
         try:
-            receipt = await self._decide_and_append(job)
-        except Exception as error:  # it belongs to the caller, not to this loop
-            if not isinstance(error, _NOTHING_HAPPENED):
-                self._forget()  # the log knows better than this memory
-            if not job.done.done():
-                job.done.set_exception(error)
-        else:
-            if not job.done.done():
-                job.done.set_result(receipt)
+            while jobs and attempt < MAX_ATTEMPTS:
+                jobs = await self._attempt(jobs)
+                attempt += 1
+                if jobs:
+                    await asyncio.sleep(random.uniform(0, CONFLICT_PAUSE * attempt))  # noqa: S311
+            if jobs:
+                raise Conflict(self.stream, None, self.version, attempts=attempt)
+        except Exception as error:  # it belongs to the callers, not to this loop
+            self._forget()  # whatever went wrong, the log knows better than this memory
+            for job in jobs:
+                _refuse(job, error)
 
-    async def _decide_and_append(self, job: Job) -> Receipt:
-        for attempt in range(MAX_ATTEMPTS):
-            decided = await self._decide(job)
-            if not decided.encoded:
-                return Receipt(self.stream, self.version, self._partition, 0, 0, ())
-            outcome = await self._commit.append(self._append_of(job, decided.encoded))
-            match outcome:
-                case Committed():
-                    return self._committed(decided, outcome)
-                case Duplicate(records):
-                    return self._recognised(records)
-                case Conflicted():
-                    await self._catch_up_with(outcome)
-            if job.expected is not None:
-                raise Conflict(self.stream, job.expected, self.version)
-            await asyncio.sleep(random.uniform(0, CONFLICT_PAUSE * attempt))  # noqa: S311
-        raise Conflict(self.stream, None, self.version, attempts=MAX_ATTEMPTS)
-
-    async def _decide(self, job: Job) -> Decided:
-        """Decide on the state in memory; a "no" is only given on a state that is surely current."""
+    async def _attempt(self, jobs: list[Job]) -> list[Job]:
+        """Decide and append once; returns the commands that another writer came before."""
         fresh = not self._loaded
         if fresh:
-            await self.catch_up()
-        while True:
-            try:
-                if job.expected is not None and job.expected != self.version:
-                    raise Conflict(self.stream, job.expected, self.version)
-                decided = self._applied(job.decide(self.state))
-            except (Rejected, Conflict):
-                if fresh or not await self.catch_up():
-                    raise
-            else:
-                if decided.encoded or fresh or not await self.catch_up():
-                    return decided
+            await self._catch_up()
+        steps = self._planner.plan(jobs, self.state, self.version)
+        appends = [step.append for step in steps if step.append is not None]
+        # What stores nothing is only answered on a state that is surely the newest.
+        if not appends and not fresh and await self._catch_up():
+            steps = self._planner.plan(jobs, self.state, self.version)
+            appends = [step.append for step in steps if step.append is not None]
+        outcomes = await self._commit.append(appends) if appends else []
+        return await self._settle(steps, outcomes)
 
-    def _applied(self, decision: Decision) -> Decided:
-        """Fold the decision as every later reader will: from the bytes that will be stored."""
-        state = self.state
-        encoded = [self._encoded(event) for event in _as_events(decision)]
-        for one in encoded:
-            state = state.apply(one.event)
-        return Decided(encoded, state)
+    async def _settle(
+        self, steps: list[Step], outcomes: Sequence[Outcome | Exception]
+    ) -> list[Job]:
+        """Answer the steps up to the first conflict; returns the commands from there on."""
+        if outcomes and isinstance(outcomes[0], Conflicted):
+            # Even what was refused before it was refused on a state that is not the newest.
+            await self._catch_up_with(outcomes[0])
+            return [step.job for step in steps]
+        remaining = iter(outcomes)
+        for number, step in enumerate(steps):
+            outcome = None if step.append is None else next(remaining)
+            if isinstance(outcome, Conflicted):
+                await self._catch_up_with(outcome)
+                return [later.job for later in steps[number:]]
+            self._answer(step, outcome)
+        return []
 
-    def _encoded(self, event: Event) -> Encoded:
-        if type(event) not in self._kind.events:
-            raise InvalidEvent(
-                f"a command of {self._kind.cls.__name__} returned {event!r}, "
-                "which is none of the events in its class line"
-            )
-        return self._events.encode(event)
+    def _answer(self, step: Step, outcome: Committed | Duplicate | Exception | None) -> None:
+        """Tell the caller of one step, now that all steps before it are stored."""
+        match outcome:
+            case Committed(_, position, occurred):
+                assert step.append is not None
+                self.state, self.version = step.state, step.version
+                events = tuple([new.encoded.event for new in step.append.events])
+                _resolve(step.job, self._receipt(position + len(events) - 1, occurred, events))
+            case Duplicate(records):
+                self._apply(records)
+                events = tuple([self._events.decode(record) for record in records])
+                _resolve(
+                    step.job,
+                    self._receipt(records[-1].position, records[0].occurred_at_us, events),
+                )
+            case None if step.error is None:
+                _resolve(step.job, self._receipt(0, 0, ()))
+            case _:
+                _refuse(step.job, outcome or step.error)
 
-    def _append_of(self, job: Job, encoded: Sequence[Encoded]) -> Append:
-        metadata = b"" if job.metadata is NO_METADATA else encode_metadata(job.metadata)
-        events = [NewEvent(one, metadata) for one in encoded]
-        return Append(self.stream, self.version, job.command_id, events)
-
-    def _committed(self, decided: Decided, outcome: Committed) -> Receipt:
-        count = len(decided.encoded)
-        self.state = decided.state
-        self.version += count
-        return Receipt(
-            self.stream,
-            self.version,
-            self._partition,
-            outcome.position + count - 1,
-            outcome.occurred_at_us,
-            tuple([one.event for one in decided.encoded]),
-        )
-
-    def _recognised(self, records: Sequence[Recorded]) -> Receipt:
-        events = tuple([self._events.decode(record) for record in records])
-        self._apply(records)
-        first, last = records[0], records[-1]
-        return Receipt(
-            self.stream,
-            last.version,
-            last.partition,
-            last.position,
-            first.occurred_at_us,
-            events,
-        )
-
-    @property
-    def _partition(self) -> int:
-        return self._store.keys.partition(self.stream)
+    def _receipt(self, position: int, occurred: int, events: tuple[Event, ...]) -> Receipt:
+        partition = self._store.keys.partition(self.stream)
+        return Receipt(self.stream, self.version, partition, position, occurred, events)
 
     async def _catch_up_with(self, conflict: Conflicted) -> None:
         """Apply the events that the answer brought along, and read what it had no room for."""
@@ -216,9 +171,9 @@ class Actor:
             raise StreamVanished(self.stream, self.version, conflict.head)
         self._apply(conflict.missed)
         if self.version < conflict.head:
-            await self.catch_up()
+            await self._catch_up()
 
-    async def catch_up(self) -> bool:
+    async def _catch_up(self) -> bool:
         """Read what is newer than the state in memory; True if there was anything."""
         before = self.version
         async for record in self._store.read(self.stream, first=self.version + 1):
@@ -232,13 +187,11 @@ class Actor:
             self.version = record.version
 
 
-def _as_events(decision: Any) -> Sequence[Event]:
-    if decision is None:
-        return ()
-    if isinstance(decision, Event):
-        return (decision,)
-    if isinstance(decision, (list, tuple)):
-        return cast("Sequence[Event]", decision)  # each one is checked when it is encoded
-    raise InvalidEvent(
-        f"a command returned {decision!r}: return one event, a list or tuple of events, or None"
-    )
+def _resolve(job: Job, receipt: Receipt) -> None:
+    if not job.done.done():  # the caller may have gone
+        job.done.set_result(receipt)
+
+
+def _refuse(job: Job, error: Exception | None) -> None:
+    if not job.done.done():
+        job.done.set_exception(error or AssertionError("refused without a reason"))

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from whence.store.append import Append, Outcome, check_append
+from whence.store.append import Append, Outcome
 from whence.store.eventstore import EventStore
 
 # Two calls under way keep both this process and the server busy; see ARCHITECTURE.md.
@@ -13,8 +14,8 @@ MAX_APPENDS_PER_CALL = 256
 
 
 class _Waiting(NamedTuple):
-    append: Append
-    future: asyncio.Future[Outcome]
+    row: Sequence[Append]
+    outcomes: asyncio.Future[list[Outcome | Exception]]
 
 
 class GroupCommit:
@@ -28,34 +29,43 @@ class GroupCommit:
         self._waiting: deque[_Waiting] = deque()
         self._senders: set[asyncio.Task[None]] = set()
 
-    async def append(self, append: Append) -> Outcome:
-        """Append in the next group. Raises like ``EventStore.append_many``."""
-        check_append(append)
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(append, future))
+    async def append(self, row: Sequence[Append]) -> list[Outcome | Exception]:
+        """Append a row of one stream, each append following on from the last, in the next group.
+
+        Returns and raises like ``EventStore.append_many``.
+        """
+        outcomes: asyncio.Future[list[Outcome | Exception]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._waiting.append(_Waiting(row, outcomes))
         if len(self._senders) < CALLS_UNDER_WAY:
             sender = asyncio.create_task(self._send_groups())
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
-        return await future
+        return await outcomes
 
     async def _send_groups(self) -> None:
         while self._waiting:
             await self._send(self._next_group())
 
     def _next_group(self) -> list[_Waiting]:
-        count = min(len(self._waiting), MAX_APPENDS_PER_CALL)
-        return [self._waiting.popleft() for _ in range(count)]
+        """Whole rows, and as many as one call may hold."""
+        group = [self._waiting.popleft()]
+        room = MAX_APPENDS_PER_CALL - len(group[0].row)
+        while self._waiting and len(self._waiting[0].row) <= room:
+            waiting = self._waiting.popleft()
+            room -= len(waiting.row)
+            group.append(waiting)
+        return group
 
     async def _send(self, group: list[_Waiting]) -> None:
         try:
-            outcomes = await self._store.append_many([waiting.append for waiting in group])
+            outcomes = await self._store.append_many([a for w in group for a in w.row])
         except Exception as error:  # every caller of the group has to learn of it
             for waiting in group:
-                waiting.future.set_exception(error)
+                waiting.outcomes.set_exception(error)
             return
-        for waiting, outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                waiting.future.set_exception(outcome)
-            else:
-                waiting.future.set_result(outcome)
+        start = 0
+        for waiting in group:
+            waiting.outcomes.set_result(outcomes[start : start + len(waiting.row)])
+            start += len(waiting.row)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
 
-from whence.actors.actor import Actor, Job
+from whence.actors.actor import Actor
 from whence.actors.aggregate import Decision
 from whence.actors.groupcommit import GroupCommit
 from whence.actors.history import state_at
 from whence.actors.model import AggregateType, AnyAggregate, CommandType, WriteModel
+from whence.actors.plan import Job
 from whence.actors.receipt import Receipt, Versioned
 from whence.store.errors import StoreUnavailable
 from whence.store.eventstore import EventStore

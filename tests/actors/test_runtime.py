@@ -174,6 +174,41 @@ class TestConcurrency:
 
         assert receipt.version == 2
 
+    async def test_nor_beside_a_command_that_finds_a_newer_state(
+        self, runtime: Runtime, url: str, namespace: str
+    ) -> None:
+        await runtime.send(Counter.look, "1")
+        async with (
+            open_store(url, namespace=namespace) as other_store,
+            Runtime(other_store, model) as other,
+        ):
+            await other.send(Counter.count, "1")
+
+        labelled, counted = await asyncio.gather(
+            runtime.send(Counter.label_as, "1", label="x", labelled_by="ann"),
+            runtime.send(Counter.count, "1"),
+        )
+
+        assert (labelled.version, counted.version) == (2, 3)
+
+    async def test_commands_that_wait_for_one_actor_go_out_in_a_row(
+        self, runtime: Runtime, store: EventStore
+    ) -> None:
+        labelled = runtime.send(Counter.label_as, "1", label="x", labelled_by="ann")
+        results = await asyncio.gather(
+            runtime.send(Counter.count, "1"),
+            labelled,
+            runtime.send(Counter.label_as, "1", label="\ud800", labelled_by="ann"),
+            runtime.send(Counter.count_to, "1", 3),
+            runtime.send(Counter.look, "1"),
+            return_exceptions=True,
+        )
+
+        versions = [getattr(result, "version", type(result)) for result in results]
+        assert versions == [1, 2, InvalidEvent, 4, 4]
+        records = [record async for record in store.read(counter())]
+        assert len({record.command_id for record in records}) == 3
+
     async def test_an_expected_version_is_checked_and_never_tried_again(
         self, runtime: Runtime
     ) -> None:

@@ -1,0 +1,102 @@
+"""What a row of commands decides, one after the other, on a state in memory."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
+
+from whence.actors.aggregate import Decision
+from whence.actors.model import AggregateType, AnyAggregate
+from whence.actors.receipt import Receipt
+from whence.store.append import Append, NewEvent, check_append
+from whence.store.errors import Conflict, InvalidEvent
+from whence.store.events import Event
+from whence.store.ids import StreamId
+from whence.store.metadata import NO_METADATA, Metadata, encode_metadata
+from whence.store.registry import Encoded, EventRegistry
+
+
+class Job(NamedTuple):
+    """A command in the mailbox, and the future of the caller who waits for it."""
+
+    decide: Callable[[AnyAggregate], Decision]
+    command_id: str
+    expected: int | None
+    metadata: Metadata
+    done: asyncio.Future[Receipt]
+
+
+class Step(NamedTuple):
+    """One command of a plan: the append that it leads to and the state after it.
+
+    ``append`` is None when it decided nothing, or was refused for ``error``.
+    """
+
+    job: Job
+    state: AnyAggregate
+    version: int
+    append: Append | None = None
+    error: Exception | None = None
+
+
+class Planner:
+    """Decides commands of one aggregate without storing anything."""
+
+    __slots__ = ("_events", "_kind", "_stream")
+
+    def __init__(self, stream: StreamId, kind: AggregateType, events: EventRegistry) -> None:
+        self._stream = stream
+        self._kind = kind
+        self._events = events
+
+    def plan(self, jobs: Sequence[Job], state: AnyAggregate, version: int) -> list[Step]:
+        """Decide each command on what the one before it has decided.
+
+        A command that fails, for whatever reason, changes nothing for those behind it.
+        """
+        steps: list[Step] = []
+        for job in jobs:
+            try:
+                step = self._step(job, state, version)
+            except Exception as error:  # a domain may raise anything; it is the caller's
+                step = Step(job, state, version, error=error)
+            state, version = step.state, step.version
+            steps.append(step)
+        return steps
+
+    def _step(self, job: Job, state: AnyAggregate, version: int) -> Step:
+        if job.expected is not None and job.expected != version:
+            raise Conflict(self._stream, job.expected, version)
+        encoded = [self._encoded(event) for event in _as_events(job.decide(state))]
+        if not encoded:
+            return Step(job, state, version)
+        # Folded as every later reader will fold it: from the bytes that will be stored.
+        for one in encoded:
+            state = state.apply(one.event)
+        append = self._append(job, version, encoded)
+        check_append(append)
+        return Step(job, state, version + len(encoded), append)
+
+    def _encoded(self, event: Event) -> Encoded:
+        if type(event) not in self._kind.events:
+            raise InvalidEvent(
+                f"a command of {self._kind.cls.__name__} returned {event!r}, "
+                "which is none of the events in its class line"
+            )
+        return self._events.encode(event)
+
+    def _append(self, job: Job, version: int, encoded: Sequence[Encoded]) -> Append:
+        metadata = b"" if job.metadata is NO_METADATA else encode_metadata(job.metadata)
+        events = [NewEvent(one, metadata) for one in encoded]
+        return Append(self._stream, version, job.command_id, events)
+
+
+def _as_events(decision: Any) -> Sequence[Event]:
+    if isinstance(decision, Event):
+        return (decision,)
+    if decision is None:
+        return ()
+    if isinstance(decision, (list, tuple)):
+        return cast("Sequence[Event]", decision)  # each one is checked when it is encoded
+    raise InvalidEvent(
+        f"a command returned {decision!r}: return one event, a list or tuple of events, or None"
+    )
