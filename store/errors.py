@@ -13,7 +13,8 @@
     │   ├── UnknownProjection
     │   ├── UnknownField
     │   ├── StreamNotFound        no event has that stream
-    │   └── VersionNotFound       the stream is shorter
+    │   ├── VersionNotFound       the stream is shorter
+    │   └── RowNotFound           a view has no row of that key
     ├── Rejected                  the domain said no: raised by commands, stores nothing
     ├── Conflict                  another writer came first, and trying again did not help
     ├── OutcomeUnknown            the store did not answer: committed or not, only a retry tells
@@ -67,6 +68,7 @@ __all__ = [
     "ProjectionFailed",
     "Rejected",
     "RowMismatch",
+    "RowNotFound",
     "ServerRefused",
     "StoreMismatch",
     "StoreUnavailable",
@@ -183,6 +185,13 @@ class VersionNotFound(NotFound):
         self.version = version
         self.head = head
         super().__init__(f"{stream} has no version {version}; its versions are 1 to {head}")
+
+
+class RowNotFound(NotFound):
+    def __init__(self, projection: str, key: str) -> None:
+        self.projection = projection
+        self.key = key
+        super().__init__(f"the view {projection} has no row {shown(key)}; it may be about to come")
 
 
 class Rejected(WhenceError):

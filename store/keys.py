@@ -4,12 +4,13 @@
     ns:identity                      hash    identity.lua               uuid, partitions, grammar
     {ns:017}:e:<type>:<id>           stream  append.lua                 events; id <version>-0
     {ns:017}:feed                    stream  append.lua                 pointers; id <position>-0
-    {ns:017}:lease:<projection>      string  lease.lua (expires)        the worker that owns it
-    {ns:017}:cp:<projection>         hash    lease.lua, commit.lua      epoch, position, anchor
+    {ns:017}:lease:<projection>      string  acquire.lua (expires)      the worker that owns it
+    {ns:017}:cp:<projection>         hash    acquire.lua, commit.lua    epoch, position, anchor, log
     {ns:017}:view:<projection>       hash    commit.lua                 row key -> row (JSON)
 
 ``{ns:017}`` is the hash tag of partition 17: all that one append or one checkpoint touches lies in
-one Cluster slot. Streams and feeds are never deleted, trimmed or expired.
+one Cluster slot. Streams and feeds are never deleted, trimmed or expired. A worker that waits for
+the first event of a partition makes its feed, empty, by XGROUP CREATE MKSTREAM.
 """
 
 import re

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from whence.actors.aggregate import Aggregate
 from whence.actors.model import WriteModel
 from whence.projections.projection import Projection
 from whence.projections.readmodel import ReadModel
-from whence.store.errors import InvalidDomain, InvalidSetting
+from whence.store.errors import InvalidDomain, InvalidSetting, WhenceError
 
 
 class Domain:
@@ -40,7 +41,8 @@ def load_object(path: str) -> object:
     """The object that ``package.module:name`` names; the current folder is searched first.
 
     Raises:
-        InvalidSetting: the path has another form, or there is no such module or name.
+        InvalidSetting: the path has another form, there is no such module or name, or the module
+            cannot be imported; the sentence names the line.
     """
     module_name, separator, attribute = path.partition(":")
     if not separator or not module_name or not attribute:
@@ -50,10 +52,10 @@ def load_object(path: str) -> object:
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise InvalidSetting(f"there is no module {error.name!r} (looking for {path!r})") from None
+    except WhenceError:
+        raise
+    except Exception as error:
+        raise _not_imported(path, module_name, error) from error
     try:
         found: object = getattr(module, attribute)
     except AttributeError:
@@ -61,9 +63,24 @@ def load_object(path: str) -> object:
     return found
 
 
+def _not_imported(path: str, module_name: str, error: Exception) -> InvalidSetting:
+    """The sentence for what went wrong in a module that may be anybody's."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing and f"{module_name}.".startswith(f"{missing}."):
+        return InvalidSetting(f"there is no module {missing!r} (looking for {path!r})")
+    if isinstance(error, SyntaxError):
+        where = f"{error.filename}, line {error.lineno}"
+        return InvalidSetting(f"{module_name} is no valid Python: {error.msg} ({where})")
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return InvalidSetting(
+        f"{module_name} cannot be imported: {type(error).__name__}: {error} "
+        f"({last.filename}, line {last.lineno})"
+    )
+
+
 def load_domain(path: str) -> Domain:
     """The Domain that ``package.module:name`` names. Raises InvalidSetting, InvalidDomain."""
     found = load_object(path)
     if not isinstance(found, Domain):
-        raise InvalidSetting(f"{path} is a {type(found).__name__}, not a whence.Domain")
+        raise InvalidSetting(f"{path} is of type {type(found).__name__}, not a whence.Domain")
     return found
