@@ -15,7 +15,8 @@
 -- Answers, one per append:
 --   committed version position occurred         of its first event
 --   duplicate entries                           stored before by the same command: those entries
---   conflict  head entries                      the stream's version, and what was missed
+--   conflict  head entries                      the stream's version, and what was missed; also
+--                                               for what follows on from a refused append
 --   backwards last                              occurred lies before the stream's last event
 --   refused   message                           the key holds no stream
 --
@@ -116,16 +117,20 @@ local function check(number, at)
   if head.refused then
     return { 'refused', head.refused }
   end
-  if head.version ~= expected then
-    if expected < head.version and stored_by(key, expected, command) then
+  -- What was decided on top of an append that is not stored must not be stored either, even where
+  -- another writer has by chance brought the stream to the version that it expects.
+  if head.version ~= expected or head.broken then
+    if not head.broken and expected < head.version and stored_by(key, expected, command) then
       return { 'duplicate',
         redis.call('XRANGE', key, id_of(expected + 1), id_of(expected + count)) }
     end
+    head.broken = true
     return { 'conflict', head.version,
       redis.call('XRANGE', key, id_of(expected + 1), '+', 'COUNT', missed) }
   end
   local given, backwards = moments(head, at + 5, count)
   if backwards then
+    head.broken = true
     return backwards
   end
   local feed = KEYS[tonumber(ARGV[at])]

@@ -90,16 +90,16 @@ class TestAppend:
             [
                 append_of(account("new"), 0, Opened("bob")),
                 append_of(account("old"), 0, Opened("ann"), command="c1"),
-                append_of(account("old"), 0, Opened("eve")),
                 append_of(account("old"), 1, Deposited(1)),
+                append_of(account("old"), 0, Opened("eve")),
             ]
         )
 
         assert [type(outcome) for outcome in outcomes] == [
             Committed,
             Duplicate,
-            Conflicted,
             Committed,
+            Conflicted,
         ]
         assert await events_of(store, account("old")) == [Opened("ann"), Deposited(1)]
 
@@ -132,6 +132,31 @@ class TestAppend:
 
         assert [type(outcome) for outcome in outcomes] == [Conflicted, Conflicted, Committed]
         assert await store.head(account()) == 0
+
+    async def test_a_chain_is_not_continued_where_another_writer_filled_its_gap(
+        self, store: EventStore
+    ) -> None:
+        await store.append(append_of(account(), 0, Opened("eve"), Deposited(100)))
+
+        outcomes = await store.append_many(
+            [append_of(account(), version, Deposited(version)) for version in range(5)]
+        )
+
+        assert [type(outcome) for outcome in outcomes] == [Conflicted] * 5
+        assert await events_of(store, account()) == [Opened("eve"), Deposited(100)]
+
+    async def test_nor_after_an_append_that_was_refused(self, store: EventStore) -> None:
+        await store.append(append_of(account(), 0, Opened("ann"), at=NOON))
+
+        outcomes = await store.append_many(
+            [
+                append_of(account(), 1, Deposited(1), at=NOON - timedelta(days=1)),
+                append_of(account(), 1, Deposited(2)),
+            ]
+        )
+
+        assert [type(outcome) for outcome in outcomes] == [InvalidEvent, Conflicted]
+        assert await store.head(account()) == 1
 
     async def test_one_of_many_writers_at_a_version_wins(self, store: EventStore) -> None:
         await store.append(append_of(account(), 0, Opened("ann")))
