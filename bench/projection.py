@@ -3,11 +3,14 @@
 import time
 from collections.abc import Iterator
 
+import anyio
 import uvloop
 
 from bench.domain import REFERENCE, Deposited, domain
 from bench.figure import Figure, compared, figure, server
 from whence import open_store
+from whence.projections.status import wait_until_caught_up
+from whence.projections.worker import Worker
 from whence.store.append import Append, NewEvent
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId
@@ -52,4 +55,23 @@ async def _read(store: EventStore) -> float:
 
 
 async def _project(store: EventStore) -> float:
-    raise NotImplementedError
+    """A worker from an empty view to the head of the log."""
+    projection = domain.read_model.projection("balances")
+    await _forget(store, projection.name)
+    start = finished = time.perf_counter()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Worker(store, domain.read_model).run)
+        await wait_until_caught_up(store, projection, timeout_s=300)
+        finished = time.perf_counter()
+        tasks.cancel_scope.cancel()
+    return EVENTS / (finished - start)
+
+
+async def _forget(store: EventStore, name: str) -> None:
+    keys = store.keys
+    await store.ask_many(
+        [
+            ("DEL", keys.view(partition, name), keys.checkpoint(partition, name))
+            for partition in range(keys.partitions)
+        ]
+    )
