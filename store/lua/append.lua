@@ -57,7 +57,7 @@ local function head_of(key)
     if type(last) ~= 'table' or last.err then
       head = { refused = type(last) == 'table' and last.err or 'WRONGTYPE' }
     elseif #last == 0 then
-      head = { version = 0, occurred = 0 }
+      head = { version = 0, occurred = -math.huge }
     else
       head = { version = number_in(last[1][1]), occurred = occurred_in(last[1][2]) }
     end

@@ -312,6 +312,16 @@ class TestMoments:
         records = [record async for record in store.read(account())]
         assert [r.occurred_at for r in records] == [NOON, NOON + timedelta(minutes=1)]
 
+    async def test_history_may_be_older_than_unix(self, store: EventStore) -> None:
+        moon_landing = NOON.replace(year=1969, month=7, day=20)
+        await store.append(append_of(account(), 0, Opened("neil"), Deposited(1), at=moon_landing))
+
+        records = [record async for record in store.read(account())]
+        assert [r.occurred_at for r in records] == [
+            moon_landing,
+            moon_landing + timedelta(minutes=1),
+        ]
+
     async def test_going_back_is_refused(self, store: EventStore) -> None:
         await store.append(append_of(account(), 0, Opened("ann"), at=NOON))
         earlier = append_of(account(), 1, Deposited(1), at=NOON - timedelta(seconds=1))

@@ -1,0 +1,90 @@
+"""``whence dev``: server, web and worker in one process."""
+
+import socket
+from pathlib import Path
+
+import click
+
+from whence.actors.runtime import Runtime
+from whence.cli.example import curl, first_command
+from whence.cli.http import listening, serve, url_of
+from whence.cli.running import beside, interruptible, run, stop_signal
+from whence.cli.settings import DATA, Server
+from whence.domain import Domain, load_domain
+from whence.projections.worker import Worker
+from whence.store.embedded import EmbeddedServer
+from whence.store.eventstore import EventStore, open_store
+from whence.web.app import create_app
+
+
+@click.command()
+@click.argument("domain_path", metavar="MODULE:DOMAIN")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Where to listen; 0 takes any free port.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=DATA,
+    show_default=True,
+    help="The folder that keeps the events; made if it does not exist.",
+)
+def dev(domain_path: str, host: str, port: int, data: Path) -> None:
+    """Start everything on this machine: a server of its own, web and worker, in one process.
+
+    Ctrl-C ends all of it; the events stay in the data folder. WHENCE_URL is not used here.
+
+    For example: whence dev examples.orders:domain
+    """
+    domain = load_domain(domain_path)
+    with (
+        interruptible(),
+        listening(host, port) as listener,
+        EmbeddedServer.start(data) as embedded,
+    ):
+        run(_serve(domain, Server(embedded.url, embedded), listener))
+
+
+async def _serve(domain: Domain, server: Server, listener: socket.socket) -> None:
+    async with (
+        stop_signal(server) as stop,
+        open_store(server.url) as store,
+        beside(Worker(store, domain.read_model).run(), stop),
+        Runtime(store, domain.write_model) as runtime,
+    ):
+        events = await _count(store)
+        app = create_app(domain, store, runtime)
+        await serve(app, listener, stop, lambda: _welcome(domain, server, url_of(listener), events))
+
+
+async def _count(store: EventStore) -> int:
+    """How many events there are: positions in a feed begin at 1 and have no gaps."""
+    return sum(await store.feed_heads(range(store.keys.partitions)))
+
+
+def _welcome(domain: Domain, server: Server, base: str, events: int) -> None:
+    assert server.embedded is not None, "dev always starts its own server"
+    data = server.embedded.data
+    click.echo(f"Whence is running at {base} (Ctrl-C stops it)")
+    click.echo(f"Events are kept in {data} ({events:,} so far)")
+    if data != DATA.resolve():
+        click.echo(f"For the other commands: export WHENCE_URL={server.url}")
+    if not events:
+        _suggest(domain, base)
+
+
+def _suggest(domain: Domain, base: str) -> None:
+    """A first step, for a store without events."""
+    first = first_command(domain)
+    line = curl(base, *first) if first else None
+    if first is None or line is None:
+        click.echo(f"\nWhat it understands: curl {base}/openapi.json")
+        return
+    click.echo("\nNothing has happened yet. In another terminal, try:")
+    click.echo(f"  {line}")
+    click.echo(f"  curl {base}/{first[0].plural}/42/why")

@@ -1,0 +1,112 @@
+"""``whence projections``: how far they are, and how to rebuild one."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import click
+import uvloop
+
+from whence.cli import text
+from whence.cli.progress import counted
+from whence.cli.settings import domain_option, find_domain, server, url_option
+from whence.domain import Domain
+from whence.projections.projection import Projection
+from whence.projections.rebuild import RebuildReport
+from whence.projections.rebuild import rebuild as rebuild_view
+from whence.projections.status import PartitionStatus, status
+from whence.store.eventstore import open_store
+
+_HEAD = ("projection", "applied", "lag", "worker")
+
+Standings = dict[str, list[PartitionStatus]]
+
+
+class _Given(NamedTuple):
+    """What stands before "rebuild", or in the environment."""
+
+    domain_path: str | None
+    url: str | None
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+@domain_option
+@url_option
+def projections(ctx: click.Context, domain_path: str | None, url: str | None) -> None:
+    """Show how far the projections are: events applied, events to go, and the worker.
+
+    "whence projections rebuild NAME" makes a view anew from the events.
+    """
+    if ctx.invoked_subcommand is not None:
+        ctx.obj = _Given(domain_path, url)
+        return
+    domain = find_domain(domain_path)
+    with server(url) as found:
+        standings = asyncio.run(_standings(found.url, domain))
+    _print(standings)
+
+
+async def _standings(url: str, domain: Domain) -> Standings:
+    async with open_store(url) as store:
+        return {
+            name: await status(store, projection)
+            for name, projection in domain.read_model.projections.items()
+        }
+
+
+def _print(standings: Standings) -> None:
+    rows = [_HEAD, *(_row(name, partitions) for name, partitions in standings.items())]
+    name_width, applied_width, lag_width = (max(len(row[n]) for row in rows) for n in range(3))
+    for name, applied, lag, worker in rows:
+        text.say(f"{name:<{name_width}}  {applied:>{applied_width}}  {lag:>{lag_width}}  {worker}")
+    for name, partitions in standings.items():
+        for partition in partitions:
+            if partition.failure:
+                text.say(
+                    f"{name} stands still in partition {partition.partition}: {partition.failure}"
+                )
+
+
+def _row(name: str, partitions: Sequence[PartitionStatus]) -> tuple[str, str, str, str]:
+    applied = sum(partition.position for partition in partitions)
+    lag = sum(partition.lag for partition in partitions)
+    return (name, f"{applied:,}", f"{lag:,}", _owners(partitions))
+
+
+def _owners(partitions: Sequence[PartitionStatus]) -> str:
+    owners = sorted({partition.owner for partition in partitions if partition.owner})
+    free = sum(not partition.owner for partition in partitions)
+    if not owners:
+        return "none"
+    return ", ".join(owners) + (f"; {free} partitions have none" if free else "")
+
+
+@projections.command()
+@click.argument("name")
+@click.option("--domain", "domain_path", metavar="MODULE:NAME", help="The domain.")
+@click.option("--url", metavar="URL", help="The server.")
+@click.pass_obj
+def rebuild(given: _Given, name: str, domain_path: str | None, url: str | None) -> None:
+    """Empty the view of the projection NAME, and make it anew from the events.
+
+    A worker that keeps this view stands by meanwhile, and goes on from there.
+
+    For example: whence projections rebuild order-list
+    """
+    domain = find_domain(domain_path or given.domain_path)
+    projection = domain.read_model.projection(name)
+    with server(url or given.url) as found:
+        report = uvloop.run(_rebuild(found.url, projection))
+    click.echo(f"{name} was rebuilt from {report.events:,} events in {report.seconds:.1f} s")
+
+
+async def _rebuild(url: str, projection: Projection[Any]) -> RebuildReport:
+    with counted() as progress:
+        bar = progress.add_task(f"Rebuilding {projection.name}", total=None)
+
+        def on_progress(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total)
+
+        async with open_store(url) as store:
+            return await rebuild_view(store, projection, progress=on_progress)

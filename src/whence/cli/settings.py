@@ -1,0 +1,118 @@
+"""What every command has to know: which domain, and which server.
+
+The environment is read here and nowhere else, as the defaults of options.
+"""
+
+import tomllib
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import NamedTuple
+
+import click
+
+from whence.domain import Domain, load_domain
+from whence.store.embedded import EmbeddedServer, running_at
+from whence.store.errors import DataDirectoryInUse, InvalidSetting
+
+DATA = Path("whence-data")
+# Seconds to wait for a server that another command is just starting, and between two looks.
+_STARTING = 10.0
+_PAUSE = 0.05
+
+domain_option = click.option(
+    "--domain",
+    "domain_path",
+    envvar="WHENCE_DOMAIN",
+    show_envvar=True,
+    metavar="MODULE:NAME",
+    help="The domain, as examples.orders:domain. Default: [tool.whence] domain in pyproject.toml.",
+)
+url_option = click.option(
+    "--url",
+    envvar="WHENCE_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="The server: redis://, rediss://, valkey://, unix:// or memory://. "
+    "Default: the embedded one in ./whence-data.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Server(NamedTuple):
+    """Where the events are; ``embedded`` is the server if this process has started it."""
+
+    url: str
+    embedded: EmbeddedServer | None = None
+
+
+def find_domain(path: str | None) -> Domain:
+    """The domain of the option, or else of ./pyproject.toml.
+
+    Raises:
+        InvalidSetting: neither names one, or what they name is no domain.
+        InvalidDomain: it contradicts itself.
+    """
+    found = path or _configured(Path("pyproject.toml"))
+    if found is None:
+        raise InvalidSetting(
+            "no domain is given: use --domain MODULE:NAME, set WHENCE_DOMAIN, or write "
+            '[tool.whence] with domain = "MODULE:NAME" into pyproject.toml'
+        )
+    return load_domain(found)
+
+
+def _configured(file: Path) -> str | None:
+    try:
+        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InvalidSetting(f"{file} cannot be read: {error}") from error
+    match settings:
+        case {"tool": {"whence": {"domain": str(path)}}}:
+            return path
+        case {"tool": {"whence": {"domain": other}}}:
+            raise InvalidSetting(f'[tool.whence] domain in {file} is {other!r}, not "MODULE:NAME"')
+        case _:
+            return None
+
+
+@contextmanager
+def server(url: str | None, *, create: bool = False) -> Generator[Server]:
+    """The server at ``url``, or else the embedded one in ./whence-data.
+
+    One that runs there is used, otherwise one is started for as long as the context lasts.
+    ``create``: make the folder if it does not exist.
+
+    Raises:
+        InvalidSetting: there is no such folder.
+        EmbeddedServerError: the server cannot be started.
+    """
+    if url or (url := running_at(DATA)):
+        yield Server(url)
+        return
+    if not create and not DATA.is_dir():
+        raise InvalidSetting(
+            f"there are no events here: no folder {DATA}, and WHENCE_URL is not set; start with "
+            '"whence dev MODULE:domain", or set WHENCE_URL to your server'
+        )
+    try:
+        embedded = EmbeddedServer.start(DATA)
+    except DataDirectoryInUse:
+        # Between the look and the start another command began to start it.
+        yield Server(_once_running())
+        return
+    with embedded:
+        yield Server(embedded.url, embedded)
+
+
+def _once_running() -> str:
+    give_up = monotonic() + _STARTING
+    while monotonic() < give_up:
+        url = running_at(DATA)
+        if url:
+            return url
+        sleep(_PAUSE)
+    raise DataDirectoryInUse(DATA.resolve(), None)

@@ -1,0 +1,46 @@
+"""``whence web``: the domain over HTTP."""
+
+import socket
+
+import click
+
+from whence.actors.runtime import Runtime
+from whence.cli.http import listening, serve, url_of
+from whence.cli.running import interruptible, run, stop_signal
+from whence.cli.settings import Server, domain_option, find_domain, server, url_option
+from whence.domain import Domain
+from whence.store.eventstore import open_store
+from whence.web.app import create_app
+
+
+@click.command()
+@domain_option
+@url_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    envvar="PORT",
+    show_envvar=True,
+    help="Where to listen; 0 takes any free port.",
+)
+def web(domain_path: str | None, url: str | None, host: str, port: int) -> None:
+    """Serve the domain over HTTP: commands, states, history and views.
+
+    Start as many as you like, on one server. Views are kept up to date by "whence worker".
+    """
+    domain = find_domain(domain_path)
+    with interruptible(), listening(host, port) as listener, server(url, create=True) as found:
+        run(_serve(domain, found, listener))
+
+
+async def _serve(domain: Domain, found: Server, listener: socket.socket) -> None:
+    async with (
+        stop_signal(found) as stop,
+        open_store(found.url) as store,
+        Runtime(store, domain.write_model) as runtime,
+    ):
+        app = create_app(domain, store, runtime)
+        await serve(app, listener, stop, lambda: click.echo(f"Serving at {url_of(listener)}"))

@@ -1,0 +1,78 @@
+"""``whence projections``: their standing, and a view made anew while a worker keeps it."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.cli.program import ORDERS, PATIENCE, Program, environment, eventually, whence
+
+DOMAIN = {"WHENCE_DOMAIN": ORDERS}
+ORDER_COUNT = 30
+BODY = {"user_id": "ada", "items": [{"sku": "tea", "quantity": 2, "price": 450}]}
+
+
+def page(base: str) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(f"{base}/views/order-list").json()
+    return found
+
+
+def filled(program: Program) -> dict[str, Any]:
+    """Place some orders, and return the view of all of them."""
+    with httpx.Client(base_url=program.base) as client:
+        for number in range(ORDER_COUNT):
+            assert client.post(f"/orders/{number}/place", json=BODY).status_code == 201
+    eventually(lambda: page(program.base)["total"] == ORDER_COUNT, "the view")
+    return page(program.base)
+
+
+def test_the_table_counts_what_is_applied_and_names_the_worker(tmp_path: Path) -> None:
+    with Program("dev", ORDERS, "--port", "0", cwd=tmp_path) as program:
+        filled(program)
+
+        def standing() -> list[list[str]]:
+            result = whence("projections", cwd=tmp_path, env=DOMAIN)
+            assert result.returncode == 0, result.stderr
+            return [line.split() for line in result.stdout.splitlines()]
+
+        eventually(lambda: [row[2] for row in standing()] == ["lag", "0", "0"], "no lag")
+        table = standing()
+        assert table[0] == ["projection", "applied", "lag", "worker"]
+        assert [row[:2] for row in table[1:]] == [["order-list", "30"], ["sales-per-day", "30"]]
+        assert all(f":{program.pid}:" in row[3] for row in table[1:])
+
+
+def test_a_rebuilt_view_equals_the_live_one(tmp_path: Path) -> None:
+    with Program("dev", ORDERS, "--port", "0", cwd=tmp_path) as program:
+        before = filled(program)
+        result = whence("projections", "rebuild", "order-list", cwd=tmp_path, env=DOMAIN)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.startswith("order-list was rebuilt from 30 events in ")
+        assert result.stderr == ""
+        assert page(program.base) == before
+        httpx.post(f"{program.base}/orders/new/place", json=BODY)
+        eventually(lambda: page(program.base)["total"] == ORDER_COUNT + 1, "the worker to go on")
+        assert program.end() == 0
+
+
+def test_a_terminal_sees_the_progress(tmp_path: Path) -> None:
+    terminal, stderr = pty.openpty()
+    command = [sys.executable, "-m", "whence", "projections", "rebuild", "order-list"]
+    try:
+        subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment(**DOMAIN, WHENCE_URL="memory://", TERM="xterm", COLUMNS="100"),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            timeout=PATIENCE,
+            check=True,
+        )
+        assert b"Rebuilding order-list" in os.read(terminal, 10_000)
+    finally:
+        os.close(stderr)
+        os.close(terminal)
