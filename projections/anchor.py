@@ -1,0 +1,76 @@
+"""Whether the log still is the one that a view was made from."""
+
+from collections.abc import Sequence
+
+from whence.projections.fetch import fetch_all
+from whence.projections.lease import Lease
+from whence.store.errors import AnchorMismatch, CorruptStore
+from whence.store.eventstore import EventStore
+from whence.store.feed import Pointer, parse_pointers
+
+
+async def check_anchors(
+    store: EventStore, projection: str, leases: Sequence[Lease]
+) -> dict[int, CorruptStore]:
+    """What is wrong, by partition; empty when every view stands on an event of the log.
+
+    A log that was rolled back (a restored backup, a failover) delivers nothing, in silence, until
+    it is as long as the view's position, and then other events: so each view proves first that the
+    event it stands on is where it was.
+
+    Raises:
+        StoreUnavailable, ServerRefused: the server cannot be read.
+    """
+    errors: dict[int, CorruptStore] = {}
+    standing: list[Lease] = []
+    for lease in leases:
+        if lease.log != store.identity.uuid:
+            errors[lease.partition] = AnchorMismatch(
+                projection,
+                lease.partition,
+                lease.position,
+                f"{lease.anchor or 'nothing'} of store {lease.log}",
+                f"the events of store {store.identity.uuid}",
+            )
+        elif lease.position:
+            standing.append(lease)
+    pointers = await _pointers(store, standing)
+    found = await fetch_all(store, {n: p for n, p in pointers.items() if isinstance(p, list)})
+    for lease in standing:
+        pointer = pointers[lease.partition]
+        records = found[lease.partition] if isinstance(pointer, list) else pointer
+        if isinstance(records, CorruptStore):
+            errors[lease.partition] = records
+        elif not records or records[0].anchor != lease.anchor:
+            errors[lease.partition] = AnchorMismatch(
+                projection,
+                lease.partition,
+                lease.position,
+                lease.anchor,
+                records[0].anchor if records else "no event",
+            )
+    return errors
+
+
+async def _pointers(
+    store: EventStore, leases: Sequence[Lease]
+) -> dict[int, list[Pointer] | CorruptStore]:
+    """The feed entry at the position of each lease; an empty list where there is none."""
+    replies = await store.ask_many(
+        [
+            (
+                "XRANGE",
+                store.keys.feed(lease.partition),
+                f"{lease.position}-0",
+                f"{lease.position}-0",
+            )
+            for lease in leases
+        ]
+    )
+    found: dict[int, list[Pointer] | CorruptStore] = {}
+    for lease, reply in zip(leases, replies, strict=True):
+        try:
+            found[lease.partition] = parse_pointers(reply)
+        except CorruptStore as error:
+            found[lease.partition] = error
+    return found

@@ -1,0 +1,120 @@
+"""Where a view stands in the log: committed with the view, and only by the lease's owner."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from whence.projections.batch import Change
+from whence.projections.lease import Lease
+from whence.store.errors import CorruptStore, LeaseLost, ServerRefused, WhenceError
+from whence.store.eventstore import EventStore
+from whence.store.script import Script, ScriptCall, run_scripts
+from whence.store.wire import Arg, ServerError, Wire
+
+_LUA = Path(__file__).parent / "lua"
+COMMIT = Script.read(_LUA / "commit.lua")
+RESET = Script.read(_LUA / "reset.lua")
+HALT = Script.read(_LUA / "halt.lua")
+
+
+class Checkpoints:
+    """The checkpoints of one projection, as the owner of their leases may move them.
+
+    Every method raises ConnectionLost or StoreUnavailable when an answer is lost: then the
+    checkpoint may have moved or not, and only a new lease tells.
+    """
+
+    def __init__(self, store: EventStore, projection: str, wire: Wire) -> None:
+        self._keys = store.keys
+        self._log = store.identity.uuid
+        self._projection = projection
+        self._wire = wire
+
+    async def commit(self, changes: Sequence[tuple[Lease, Change]]) -> list[WhenceError | None]:
+        """Move views and checkpoints on, each partition for itself.
+
+        The lease of what was committed stands at its new position. Per change: None, LeaseLost
+        when another worker has come since, or ServerRefused; then nothing was written.
+        """
+        calls = [self._commit(lease, change) for lease, change in changes]
+        outcomes = await self._run([lease for lease, _ in changes], calls)
+        for (lease, change), error in zip(changes, outcomes, strict=True):
+            if error is None:
+                lease.position = change.position
+                lease.anchor = change.anchor
+        return outcomes
+
+    async def reset(self, leases: Sequence[Lease]) -> list[WhenceError | None]:
+        """Empty the views and set their checkpoints before the first event; answers as above."""
+        calls = [ScriptCall(RESET, self._both(lease), [lease.epoch, self._log]) for lease in leases]
+        outcomes = await self._run(leases, calls)
+        for lease, error in zip(leases, outcomes, strict=True):
+            if error is None:
+                lease.position, lease.anchor, lease.log = 0, "", self._log
+        return outcomes
+
+    async def note_failure(self, lease: Lease, failure: str) -> WhenceError | None:
+        """Write down why a partition stands still, until its next commit; answers as above."""
+        keys = [self._keys.checkpoint(lease.partition, self._projection)]
+        (error,) = await self._run([lease], [ScriptCall(HALT, keys, [lease.epoch, failure])])
+        return error
+
+    def _both(self, lease: Lease) -> list[Arg]:
+        return [
+            self._keys.checkpoint(lease.partition, self._projection),
+            self._keys.view(lease.partition, self._projection),
+        ]
+
+    def _commit(self, lease: Lease, change: Change) -> ScriptCall:
+        puts: list[Arg] = []
+        deletes: list[Arg] = []
+        for key, row in change.rows.items():
+            if row is None:
+                deletes.append(key)
+            else:
+                puts += (key, row)
+        head: list[Arg] = [
+            lease.epoch,
+            lease.position,
+            change.position,
+            change.anchor,
+            len(puts) // 2,
+        ]
+        return ScriptCall(COMMIT, self._both(lease), head + puts + deletes)
+
+    async def _run(
+        self, leases: Sequence[Lease], calls: Sequence[ScriptCall]
+    ) -> list[WhenceError | None]:
+        answers = await run_scripts(self._wire, calls) if calls else []
+        return [
+            self._error(lease, call, answer)
+            for lease, call, answer in zip(leases, calls, answers, strict=True)
+        ]
+
+    def _error(self, lease: Lease, call: ScriptCall, answer: Any) -> WhenceError | None:
+        match answer:
+            case [b"committed" | b"reset" | b"noted"]:
+                return None
+            case [b"fenced", _, _]:
+                return LeaseLost(self._projection, lease.partition)
+            case ServerError():
+                return ServerRefused(f"{call.script.name}.lua on {call.keys[0]!s}", str(answer))
+            case _:
+                return CorruptStore(f"{call.script.name}.lua answered {answer!r}")
+
+
+class Standing(NamedTuple):
+    """A checkpoint as anybody may read it. ``failure`` is empty unless the partition is halted."""
+
+    epoch: int
+    position: int
+    failure: str
+
+
+STANDING_FIELDS = ("epoch", "position", "failure")
+
+
+def parse_standing(reply: Sequence[bytes | None]) -> Standing:
+    """The reply to HMGET of STANDING_FIELDS; of a view that nobody has begun, all is zero."""
+    epoch, position, failure = reply
+    return Standing(int(epoch or 0), int(position or 0), (failure or b"").decode())

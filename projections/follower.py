@@ -1,0 +1,253 @@
+"""One worker and one projection: the loop that keeps a view at the head of the log."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import anyio
+
+from whence.projections.advance import Advance
+from whence.projections.anchor import check_anchors
+from whence.projections.checkpoint import Checkpoints
+from whence.projections.group import Group
+from whence.projections.halts import Halts
+from whence.projections.lease import Lease, Leases
+from whence.projections.projection import Projection
+from whence.projections.settings import WorkerSettings
+from whence.store.errors import (
+    CorruptStore,
+    FeedGap,
+    LeaseLost,
+    ServerRefused,
+    StoreUnavailable,
+    WhenceError,
+)
+from whence.store.eventstore import EventStore
+from whence.store.feed import Pointer, check_contiguous
+from whence.store.wire import ConnectionLost
+
+log = logging.getLogger("whence.projections")
+
+# After one of these nobody knows what was done: every partition goes back to its checkpoint.
+_NO_ANSWER = (ConnectionLost, StoreUnavailable, ServerRefused, CorruptStore)
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+# Seconds, shielded from cancellation.
+_FAREWELL = 2.0
+
+
+class Follower:
+    """Follows the feeds for one projection, on the partitions that no other worker has.
+
+    Args:
+        partitions: those that this follower looks after.
+        owner: names the worker; no other worker has the same.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        projection: Projection[Any],
+        partitions: Iterable[int],
+        owner: str,
+        settings: WorkerSettings,
+    ) -> None:
+        self._store = store
+        self._partitions = frozenset(partitions)
+        self._name = projection.name
+        self._settings = settings
+        self._wire = store.address.wire()
+        self._group = Group(store, projection.name, settings.poll_ms)
+        self._leases = Leases(store, projection.name, owner, settings.lease_ms, self._wire)
+        self._checkpoints = Checkpoints(store, projection.name, self._wire)
+        self._advance = Advance(store, projection, self._checkpoints)
+        self._halts = Halts(settings.retry_ms, settings.longest_retry_ms)
+        self._held: dict[int, Lease] = {}
+        self._quiet: set[int] = set()  # held, and nothing was read from it since the last look
+        self._look_at = 0.0
+        self._count = settings.batch
+        self._trouble = ""  # what was logged last, until it is over
+
+    async def run(self) -> None:
+        """Follow until cancelled; then give the leases back."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_leases)
+                await self._follow()
+        finally:
+            with anyio.move_on_after(_FAREWELL, shield=True):
+                await self._farewell()
+
+    async def _follow(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await self._round()
+            except _NO_ANSWER as error:
+                self._lose_all(error)
+                await anyio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                pause = _FIRST_PAUSE
+                self._recovered()
+
+    async def _round(self) -> None:
+        """Look after the partitions if it is time, then read once and apply what came."""
+        if time.monotonic() >= self._look_at:
+            await self._look()
+        active = [p for p, lease in self._held.items() if lease.active]
+        if not active:
+            await anyio.sleep(max(0.0, self._look_at - time.monotonic()))
+            return
+        found = await self._group.read(active, self._count)
+        pieces = await self._pieces(found)
+        if pieces:
+            done, errors = await self._advance.apply(pieces)
+            self._quiet.difference_update(done)
+            for partition in done:
+                self._halts.forget(partition)
+            await self._handle(errors)
+
+    # Getting partitions
+
+    async def _look(self) -> None:
+        """Take the partitions that nobody has, and those of this worker that must begin anew."""
+        await self._check_quiet()
+        for partition, lease in list(self._held.items()):
+            if not lease.active and not self._halts.waiting(partition):
+                del self._held[partition]
+        await self._take(self._partitions - self._held.keys())
+        self._quiet = set(self._held)
+        self._look_at = time.monotonic() + self._settings.poll_ms / 1000
+
+    async def _take(self, partitions: Iterable[int]) -> None:
+        leases = await self._leases.acquire(sorted(partitions))
+        if leases:
+            log.info("projection %s: took %d partitions", self._name, len(leases))
+        mismatches = await check_anchors(self._store, self._name, leases)
+        refused = await self._group.set_back(leases)
+        self._held.update((lease.partition, lease) for lease in leases)
+        await self._handle({**refused, **mismatches})
+
+    async def _check_quiet(self) -> None:
+        """Notice what the group will not say.
+
+        A worker that was paused within its blocking read may come back to it and take an event away
+        from the group; a log that was rolled back delivers nothing at all.
+        """
+        quiet = [self._held[p] for p in self._quiet & self._held.keys()]
+        quiet = [lease for lease in quiet if lease.active]
+        try:
+            heads = await self._store.feed_heads([lease.partition for lease in quiet])
+        except CorruptStore:
+            return  # the next read tells in which partition
+        behind = [lease for lease, head in zip(quiet, heads, strict=True) if head > lease.position]
+        for lease, head in zip(quiet, heads, strict=True):
+            if head < lease.position:
+                self._held.pop(lease.partition, None)  # when it is taken again, its anchor tells
+        await self._handle(await self._group.set_back(behind))
+
+    # Reading
+
+    async def _pieces(
+        self, found: Mapping[int, list[Pointer] | CorruptStore]
+    ) -> list[tuple[Lease, Sequence[Pointer]]]:
+        """What follows on from the checkpoints; the rest is read again or halts."""
+        pieces: list[tuple[Lease, Sequence[Pointer]]] = []
+        errors: dict[int, WhenceError] = {}
+        for partition, pointers in found.items():
+            lease = self._held.get(partition)
+            if lease is None:  # lost while the read was under way
+                continue
+            if isinstance(pointers, CorruptStore):
+                errors[partition] = pointers
+                continue
+            try:
+                check_contiguous(partition, lease.position, pointers)
+            except FeedGap:
+                errors.update(await self._read_again(lease))
+            else:
+                pieces.append((lease, pointers))
+        await self._handle(errors)
+        return pieces
+
+    async def _read_again(self, lease: Lease) -> Mapping[int, WhenceError]:
+        """Set the group back after a gap: another reader may have moved it. Is the log in order?"""
+        try:
+            await self._store.pointers(lease.partition, after=lease.position, limit=self._count)
+        except CorruptStore as error:
+            return {lease.partition: error}
+        return await self._group.set_back([lease])
+
+    # Trouble
+
+    async def _handle(self, errors: Mapping[int, WhenceError]) -> None:
+        for partition, error in errors.items():
+            lease = self._held.get(partition)
+            if isinstance(error, LeaseLost):
+                self._drop(partition, str(error))
+            elif lease is not None:
+                await self._halt(lease, error)
+
+    async def _halt(self, lease: Lease, error: WhenceError) -> None:
+        lease.halted = True
+        pause = self._halts.add(lease.partition)
+        log.error(
+            "partition %d of projection %s is halted at position %d, next try in %.1f s: %s",
+            lease.partition,
+            self._name,
+            lease.position,
+            pause / 1000,
+            error,
+            exc_info=error.__cause__,
+        )
+        refusal = await self._checkpoints.note_failure(lease, str(error))
+        if isinstance(refusal, LeaseLost):
+            self._drop(lease.partition, str(refusal))
+
+    def _drop(self, partition: int, why: str) -> None:
+        if self._held.pop(partition, None) is not None:
+            self._halts.forget(partition)
+            log.info("stood back: %s", why)
+
+    def _lose_all(self, error: Exception) -> None:
+        if str(error) != self._trouble:
+            log.warning("projection %s goes back to its checkpoints: %s", self._name, error)
+        self._trouble = str(error)
+        self._held.clear()
+        self._look_at = 0.0
+        # A reply may have been too large to arrive in time.
+        self._count = max(1, self._count // 2)
+
+    def _recovered(self) -> None:
+        if self._trouble:
+            log.info("projection %s goes on", self._name)
+            self._trouble = ""
+        self._count = min(2 * self._count, self._settings.batch)
+
+    # Leases
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await anyio.sleep(self._settings.lease_ms / 3000)
+            leases = list(self._held.values())
+            try:
+                lost = await self._leases.renew(leases)
+            except _NO_ANSWER as error:
+                # The leases end by themselves, and the reading loop has noticed as well.
+                log.warning("projection %s could not renew its leases: %s", self._name, error)
+                continue
+            for lease in lost:
+                if self._held.get(lease.partition) is lease:
+                    self._drop(lease.partition, str(LeaseLost(self._name, lease.partition)))
+
+    async def _farewell(self) -> None:
+        try:
+            # All of them: an acquisition may have been cancelled before its answer came.
+            await self._leases.release(self._partitions)
+        except _NO_ANSWER as error:
+            log.warning("projection %s could not give its leases back: %s", self._name, error)
+        finally:
+            await self._group.close()
+            await self._wire.close()

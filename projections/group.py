@@ -1,0 +1,85 @@
+"""The consumer group of a projection: how new pointers arrive, in one blocking call."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+
+from whence.projections.lease import Lease
+from whence.store.address import CALL_TIMEOUT
+from whence.store.errors import CorruptStore, ServerRefused
+from whence.store.eventstore import EventStore
+from whence.store.feed import Pointer, parse_pointers
+from whence.store.wire import ServerError
+
+# One name for all workers: the lease says who reads, and a name per worker would stay for ever.
+_CONSUMER = "worker"
+# Seconds. fakeredis answers XREADGROUP at once, whatever BLOCK says.
+_MEMORY_PAUSE = 0.01
+
+
+class Group:
+    """Reads the feeds as the group that has the projection's name, on a connection of its own.
+
+    It reads without a pending list: where a view stands is in its checkpoint and nowhere else, so
+    the group is set back to it whenever it may stand elsewhere.
+
+    Args:
+        block_ms: how long ``read`` waits for an event.
+
+    Every method raises ConnectionLost, StoreUnavailable or ServerRefused when it has no answer.
+    """
+
+    def __init__(self, store: EventStore, projection: str, block_ms: int) -> None:
+        self._keys = store.keys
+        self._projection = projection
+        self._block_ms = block_ms
+        self._in_memory = store.address.in_memory
+        self._wire = store.address.wire(block_ms / 1000 + CALL_TIMEOUT)
+
+    async def set_back(self, leases: Sequence[Lease]) -> dict[int, ServerRefused]:
+        """Let the next ``read`` begin after each lease's position; refusals by partition."""
+        commands: list[tuple[str, ...]] = []
+        for lease in leases:
+            feed, after = self._keys.feed(lease.partition), f"{lease.position}-0"
+            # The first is refused where the group exists, and makes it where not.
+            commands.append(("XGROUP", "CREATE", feed, self._projection, after, "MKSTREAM"))
+            commands.append(("XGROUP", "SETID", feed, self._projection, after))
+        replies = await self._wire.call(commands) if commands else []
+        return {
+            lease.partition: ServerRefused(f"XGROUP on {commands[2 * i][2]}", str(reply))
+            for i, (lease, reply) in enumerate(zip(leases, replies[1::2], strict=True))
+            if isinstance(reply, ServerError)
+        }
+
+    async def read(
+        self, partitions: Sequence[int], count: int
+    ) -> dict[int, list[Pointer] | CorruptStore]:
+        """At most ``count`` new pointers of each partition; empty when none came in time.
+
+        On a Cluster this would be one call per node; here all feeds are on one server.
+        """
+        feeds = {self._keys.feed(number).encode(): number for number in partitions}
+        head = ("XREADGROUP", "GROUP", self._projection, _CONSUMER, "COUNT", count)
+        blocking = ("BLOCK", self._block_ms, "NOACK", "STREAMS")
+        (reply,) = await self._wire.call([(*head, *blocking, *feeds, *(">" for _ in feeds))])
+        if isinstance(reply, ServerError):
+            raise ServerRefused(f"XREADGROUP of {self._projection}", str(reply))
+        if not reply and self._in_memory:
+            await anyio.sleep(min(_MEMORY_PAUSE, self._block_ms / 1000))
+        return {feeds[feed]: _parsed(entries) for feed, entries in _streams(reply)}
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+
+def _streams(reply: Any) -> list[tuple[bytes, list[object]]]:
+    """The streams of an XREADGROUP reply: RESP2 lists, nil for none."""
+    return [(feed, entries) for feed, entries in reply or ()]
+
+
+def _parsed(entries: list[object]) -> list[Pointer] | CorruptStore:
+    try:
+        return parse_pointers(entries)
+    except CorruptStore as error:
+        return error

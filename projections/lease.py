@@ -1,0 +1,137 @@
+"""The right to work on a partition: held by one worker at a time, and fenced by an epoch."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from whence.store.errors import CorruptStore, ServerRefused
+from whence.store.eventstore import EventStore
+from whence.store.script import Script, ScriptCall, run_scripts
+from whence.store.wire import Reply, ServerError, Wire
+
+_LUA = Path(__file__).parent / "lua"
+ACQUIRE = Script.read(_LUA / "acquire.lua")
+RENEW = Script.read(_LUA / "renew.lua")
+RELEASE = Script.read(_LUA / "release.lua")
+
+
+@dataclass(slots=True)
+class Lease:
+    """A partition that this worker owns for now, and the checkpoint of its view.
+
+    ``log`` is the uuid of the store that the view was made from. ``ends_at`` is a reading of
+    ``time.monotonic()``, in seconds: the worker stops before it, and the epoch would stop it then.
+    ``halted`` is for good: the partition is tried again under a new lease, with all its checks.
+    """
+
+    partition: int
+    epoch: int
+    position: int
+    anchor: str
+    log: str
+    ends_at: float
+    halted: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return time.monotonic() >= self.ends_at
+
+    @property
+    def active(self) -> bool:
+        return not (self.halted or self.ended)
+
+
+class Leases:
+    """What one worker does with the leases of one projection.
+
+    Args:
+        owner: names the worker; no other worker has the same.
+        ttl_ms: how long a lease lasts without a renewal.
+        wire: the calls of one task go through it in their order.
+
+    Every method raises ConnectionLost, StoreUnavailable or ServerRefused when it has no answer.
+    """
+
+    def __init__(
+        self, store: EventStore, projection: str, owner: str, ttl_ms: int, wire: Wire
+    ) -> None:
+        self._keys = store.keys
+        self._log = store.identity.uuid
+        self._projection = projection
+        self._owner = owner
+        self._ttl_ms = ttl_ms
+        self._wire = wire
+
+    async def acquire(self, partitions: Iterable[int], *, force: bool = False) -> list[Lease]:
+        """Those of the partitions that were free, or this worker's own; all of them by force.
+
+        Each acquisition fences off the owner before, this worker's own earlier lease included.
+        """
+        wanted = list(partitions)
+        ends_at = self._end()
+        mode = "force" if force else "free"
+        calls = [
+            ScriptCall(
+                ACQUIRE,
+                [
+                    self._keys.lease(partition, self._projection),
+                    self._keys.checkpoint(partition, self._projection),
+                    self._keys.view(partition, self._projection),
+                ],
+                [self._owner, self._ttl_ms, self._log, mode],
+            )
+            for partition in wanted
+        ]
+        leases: list[Lease] = []
+        for partition, answer in zip(wanted, await self._run(calls), strict=True):
+            match answer:
+                case [b"acquired", int(epoch), bytes(position), bytes(anchor), bytes(log)]:
+                    leases.append(
+                        Lease(
+                            partition, epoch, int(position), anchor.decode(), log.decode(), ends_at
+                        )
+                    )
+                case [b"held", _]:
+                    pass
+                case _:
+                    raise CorruptStore(f"acquire.lua answered {answer!r}")
+        return leases
+
+    async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Extend the leases in one round trip; those that were lost are returned."""
+        ends_at = self._end()
+        calls = [
+            ScriptCall(
+                RENEW,
+                [self._keys.lease(lease.partition, self._projection)],
+                [self._owner, self._ttl_ms],
+            )
+            for lease in leases
+        ]
+        lost: list[Lease] = []
+        for lease, answer in zip(leases, await self._run(calls), strict=True):
+            if answer[0] == b"renewed":
+                lease.ends_at = ends_at
+            else:
+                lost.append(lease)
+        return lost
+
+    async def release(self, partitions: Iterable[int]) -> None:
+        """Give back the leases that are still this worker's own."""
+        calls = [
+            ScriptCall(RELEASE, [self._keys.lease(partition, self._projection)], [self._owner])
+            for partition in partitions
+        ]
+        await self._run(calls)
+
+    def _end(self) -> float:
+        # Taken before the call is sent, so it lies before the end that the server counts from.
+        return time.monotonic() + self._ttl_ms / 1000
+
+    async def _run(self, calls: Sequence[ScriptCall]) -> list[Reply]:
+        answers = await run_scripts(self._wire, calls) if calls else []
+        for call, answer in zip(calls, answers, strict=True):
+            if isinstance(answer, ServerError):
+                raise ServerRefused(f"{call.script.name}.lua on {call.keys[0]!s}", str(answer))
+        return answers

@@ -1,0 +1,17 @@
+#!lua
+-- Empties a view and puts its checkpoint before the first event.
+--
+-- KEYS: checkpoint, view
+-- ARGV: epoch, log                              of the lease; the uuid of the store
+-- Answers:
+--   reset
+--   fenced epoch position                       where the checkpoint is; nothing was written
+
+local checkpoint = redis.call('HMGET', KEYS[1], 'epoch', 'position')
+if checkpoint[1] ~= ARGV[1] then
+  return { 'fenced', checkpoint[1] or '', checkpoint[2] or '' }
+end
+redis.call('UNLINK', KEYS[2])
+redis.call('HSET', KEYS[1], 'position', '0', 'anchor', '', 'log', ARGV[2])
+redis.call('HDEL', KEYS[1], 'failure')
+return { 'reset' }

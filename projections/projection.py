@@ -1,0 +1,155 @@
+"""What a team writes: a projection turns events into the rows of a view."""
+
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Generic, TypeGuard, TypeVar, overload
+
+import msgspec
+
+from whence.projections.rows import Rows
+from whence.projections.views import Operation, Views
+from whence.store.errors import InvalidDomain, InvalidId, shown
+from whence.store.events import Event
+from whence.store.ids import check_id, kebab
+from whence.store.recorded import Recorded
+from whence.store.registry import EventRegistry
+
+P = TypeVar("P")
+E = TypeVar("E", bound=Event)
+R = TypeVar("R", bound=msgspec.Struct)
+V = TypeVar("V")
+HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., None])
+
+_MARK = "__whence_handles__"
+_PARAMETERS = 4  # self, event, record, views
+
+
+@overload
+def on(
+    event: type[E], /
+) -> Callable[
+    [Callable[[P, E, Recorded, Views[V]], None]], Callable[[P, E, Recorded, Views[V]], None]
+]: ...
+@overload
+def on(
+    event: type[Event], second: type[Event], /, *more: type[Event]
+) -> Callable[[HandlerFunction], HandlerFunction]: ...
+def on(*events: type[Event]) -> Any:
+    """Mark a method as the handler of these events: ``handler(self, event, record, views)``.
+
+    It is pure and synchronous: it looks at the event and asks ``views`` for changes. What it raises
+    halts the partition at that event.
+    """
+
+    def mark(function: Callable[..., None]) -> Callable[..., None]:
+        setattr(function, _MARK, events)
+        return function
+
+    return mark
+
+
+class Projection(Generic[R]):
+    """The base class of projections: one view of rows of the class R, one row per key.
+
+    ``name`` is the class name in kebab-case, or what the class line says:
+    ``class OrderList(Projection[OrderRow], name="orders")``. It is part of stored keys: under
+    another name the view is built anew.
+
+    Args:
+        events: decodes the events of the domain.
+
+    Raises:
+        InvalidDomain: the class contradicts itself or the domain; the sentence says how.
+    """
+
+    name: ClassVar[str]
+
+    def __init_subclass__(cls, *, name: str = "", **config: Any) -> None:
+        super().__init_subclass__(**config)
+        cls.name = name or kebab(cls.__name__)
+
+    def __init__(self, events: EventRegistry) -> None:
+        try:
+            check_id(self.name)
+        except InvalidId:
+            raise InvalidDomain(f"{shown(self.name)} cannot be the name of a projection") from None
+        self.rows: Rows[R] = Rows(self.name, _row_class(type(self)))
+        self.merges = any("merge" in c.__dict__ for c in type(self).__mro__ if c is not Projection)
+        self._events = events
+        self._handlers = self._read_handlers()
+
+    def merge(self, left: R, right: R) -> R:
+        """The row that two partitions' rows of one key make together.
+
+        Override it when events of different aggregates change the row of one key, as in a count per
+        day. The order of the partitions must not matter. A view without it has every key in one
+        partition only, as when the key is the aggregate's id.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no merge(left, right)")
+
+    def handle(self, record: Recorded) -> Sequence[Operation]:
+        """What the handler of an event asks for; nothing for events without a handler.
+
+        Raises whatever the handler raises, UnknownEventType and CorruptStore.
+        """
+        handler = self._handlers.get(record.type)
+        if handler is None:
+            return ()
+        views: Views[R] = Views()
+        handler(self._events.decode(record), record, views)
+        return views.operations
+
+    def _read_handlers(self) -> dict[str, Callable[[Event, Recorded, Views[R]], None]]:
+        owner = type(self).__name__
+        handlers: dict[str, Callable[[Event, Recorded, Views[R]], None]] = {}
+        for name, function in inspect.getmembers(type(self), inspect.isfunction):
+            for event in getattr(function, _MARK, ()):
+                _check_handler(f"{owner}.{name}", function)
+                _check_event(f"{owner}.{name}", event, self._events)
+                if event.__name__ in handlers:
+                    raise InvalidDomain(f"{owner} has two handlers for {event.__name__}")
+                handlers[event.__name__] = getattr(self, name)
+        if not handlers:
+            raise InvalidDomain(f"{owner} handles no event: mark a method with @on(SomeEvent)")
+        return handlers
+
+
+def _check_handler(where: str, function: Callable[..., Any]) -> None:
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidDomain(f"{where} must be a plain method: it only records what should change")
+    try:
+        inspect.signature(function).bind(*range(_PARAMETERS))
+    except TypeError:
+        raise InvalidDomain(
+            f"{where} must take (self, event, record, views), not {inspect.signature(function)}"
+        ) from None
+
+
+def _check_event(where: str, event: object, events: EventRegistry) -> None:
+    if not _is_event(event):
+        raise InvalidDomain(f"{where} is @on({shown(event)}), which is not an event class")
+    if events.types.get(event.__name__) is not event:
+        raise InvalidDomain(
+            f"{where} handles {event.__name__}, which no aggregate of this domain emits; it has: "
+            f"{', '.join(events.types) or 'none'}"
+        )
+
+
+def _row_class(cls: type[Projection[Any]]) -> type[Any]:
+    for base in inspect.getmro(cls):
+        for generic in base.__dict__.get("__orig_bases__", ()):
+            arguments = typing.get_args(generic)
+            if typing.get_origin(generic) is Projection and _is_struct(arguments[0]):
+                return arguments[0]
+    raise InvalidDomain(
+        f"{cls.__name__} does not name its rows: class {cls.__name__}(Projection[SomeStruct])"
+    )
+
+
+def _is_event(found: object) -> TypeGuard[type[Event]]:
+    return isinstance(found, type) and issubclass(found, Event)
+
+
+def _is_struct(found: Any) -> TypeGuard[type[msgspec.Struct]]:
+    return isinstance(found, type) and issubclass(found, msgspec.Struct)

@@ -1,0 +1,176 @@
+"""Reading a view: one row, or a page of rows in the order of their keys, over all partitions."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from whence.projections.projection import Projection
+from whence.store.errors import AmbiguousRow, InvalidSetting
+from whence.store.eventstore import EventStore
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+MAX_LIMIT = 1_000
+# Rows per partition and round trip.
+_SCAN = 500
+
+
+class Page(NamedTuple, Generic[R]):
+    """Rows by key, in the order of their keys.
+
+    ``total`` counts all rows that match, on this page or not. ``next`` is what to give as ``after``
+    for the next page, None on the last one.
+    """
+
+    rows: list[tuple[str, R]]
+    total: int
+    next: str | None
+
+
+async def get(store: EventStore, projection: Projection[R], key: str) -> R | None:
+    """The row at a key, None if there is none. One round trip.
+
+    Raises:
+        AmbiguousRow: several partitions have one, and the projection has no merge.
+        RowMismatch: it was stored by a class with other fields.
+        StoreUnavailable, ServerRefused: the server cannot be read.
+    """
+    field = key.encode(errors="surrogatepass")  # what came out of a URL may be no text at all
+    keys, name = store.keys, projection.name
+    replies = await store.ask_many(
+        [("HGET", keys.view(n, name), field) for n in range(keys.partitions)]
+    )
+    parts = [projection.rows.decode(key, data) for data in replies if data is not None]
+    return _merged(projection, key, parts) if parts else None
+
+
+async def find(
+    store: EventStore,
+    projection: Projection[R],
+    *,
+    where: Mapping[str, str] | None = None,
+    limit: int = 100,
+    after: str | None = None,
+) -> Page[R]:
+    """The rows whose fields have these values, in the order of their keys.
+
+    It reads the whole view, partition beside partition, and keeps no more than a few pages of it;
+    of a projection with merge, which has to be put together first, it keeps all rows.
+
+    Args:
+        where: field name -> value as JSON text, quotes left out: ``{"status": "cancelled",
+            "total": "5", "paid": "true"}``. All must match.
+        limit: rows on the page, 1 to 1000.
+        after: only rows whose key comes after this one.
+
+    Raises:
+        UnknownField: the rows have no field of that name.
+        InvalidSetting: the limit is not possible.
+        AmbiguousRow, RowMismatch, StoreUnavailable, ServerRefused: as in ``get``.
+    """
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidSetting(f"a page has 1 to {MAX_LIMIT} rows, not {limit}", field="limit")
+    matches = _condition(projection, where or {})
+    page: _Smallest[R] = _Smallest(projection.name, limit, after)
+    rows = _merged_rows(store, projection) if projection.merges else _rows(store, projection)
+    async with aclosing(rows):
+        async for key, row in rows:
+            if matches(row):
+                page.add(key, row)
+    return page.finish()
+
+
+def _merged(projection: Projection[R], key: str, parts: list[R]) -> R:
+    if len(parts) > 1 and not projection.merges:
+        raise AmbiguousRow(projection.name, key)
+    row = parts[0]
+    for part in parts[1:]:
+        row = projection.merge(row, part)
+    return row
+
+
+def _condition(
+    projection: Projection[Any], where: Mapping[str, str]
+) -> Callable[[msgspec.Struct], bool]:
+    encode = msgspec.json.encode
+    wanted: list[tuple[str, set[bytes]]] = []
+    for field, text in where.items():
+        plain = text.encode(errors="backslashreplace")
+        # A value is given without its quotes, so 5 is the number and the string.
+        wanted.append((projection.rows.attribute(field), {plain, encode(plain.decode())}))
+    return lambda row: all(encode(getattr(row, name)) in texts for name, texts in wanted)
+
+
+async def _rows(
+    store: EventStore, projection: Projection[R]
+) -> AsyncGenerator[tuple[str, R], None]:
+    async for _, key, data in _scan(store, projection):
+        yield key, projection.rows.decode(key, data)
+
+
+async def _merged_rows(
+    store: EventStore, projection: Projection[R]
+) -> AsyncGenerator[tuple[str, R], None]:
+    parts: dict[str, dict[int, R]] = {}
+    async for partition, key, data in _scan(store, projection):
+        parts.setdefault(key, {})[partition] = projection.rows.decode(key, data)
+    for key, by_partition in parts.items():
+        yield key, _merged(projection, key, [by_partition[n] for n in sorted(by_partition)])
+
+
+async def _scan(
+    store: EventStore, projection: Projection[Any]
+) -> AsyncGenerator[tuple[int, str, bytes], None]:
+    """Every row once, with its partition; all partitions are read side by side."""
+    cursors = dict.fromkeys(range(store.keys.partitions), b"0")
+    seen: dict[int, set[bytes]] = {n: set() for n in cursors}  # HSCAN may repeat a key
+    while cursors:
+        replies = await store.ask_many(
+            [
+                ("HSCAN", store.keys.view(n, projection.name), cursor, "COUNT", _SCAN)
+                for n, cursor in cursors.items()
+            ]
+        )
+        for n, (cursor, flat) in zip(list(cursors), replies, strict=True):
+            known = seen[n]
+            for key, data in zip(flat[::2], flat[1::2], strict=True):
+                if key not in known:
+                    known.add(key)
+                    yield n, key.decode(), data
+            if cursor == b"0":
+                del cursors[n], seen[n]
+            else:
+                cursors[n] = cursor
+
+
+class _Smallest(Generic[R]):
+    """The rows with the smallest keys after a given one, and how many rows there were in all."""
+
+    def __init__(self, projection: str, limit: int, after: str | None) -> None:
+        self._projection = projection
+        self._limit = limit
+        self._after = after
+        self._rows: list[tuple[str, R]] = []
+        self._total = 0
+
+    def add(self, key: str, row: R) -> None:
+        self._total += 1
+        if self._after is None or key > self._after:
+            self._rows.append((key, row))
+            if len(self._rows) > 4 * self._limit + 1_000:
+                self._cut()
+
+    def finish(self) -> Page[R]:
+        self._cut()
+        rows = self._rows[: self._limit]
+        return Page(rows, self._total, rows[-1][0] if len(self._rows) > self._limit else None)
+
+    def _cut(self) -> None:
+        """Keep the page and one row more, which tells that there is a next page."""
+        self._rows.sort(key=lambda item: item[0])
+        for (key, _), (following, _) in zip(self._rows, self._rows[1:], strict=False):
+            if key == following:
+                raise AmbiguousRow(self._projection, key)
+        del self._rows[self._limit + 1 :]

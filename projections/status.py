@@ -1,0 +1,115 @@
+"""How far a view is: for people, metrics, and whoever waits to read what was just written."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import anyio
+
+from whence.projections.checkpoint import STANDING_FIELDS, parse_standing
+from whence.projections.projection import Projection
+from whence.store.eventstore import EventStore
+from whence.store.feed import parse_pointers
+
+# Seconds between two looks at the checkpoints.
+_LOOK_EVERY = 0.02
+
+
+class PartitionStatus(NamedTuple):
+    """One partition of a view.
+
+    ``position`` of ``head`` events are in the view, ``lag`` are not. ``owner`` is the worker that
+    has it, or empty. ``failure`` says why it stands still, or is empty.
+    """
+
+    partition: int
+    position: int
+    head: int
+    lag: int
+    epoch: int
+    owner: str
+    failure: str
+
+
+async def status(store: EventStore, projection: Projection[Any]) -> list[PartitionStatus]:
+    """All partitions of a view, in one round trip.
+
+    Raises:
+        StoreUnavailable, ServerRefused: the server cannot be read.
+        CorruptStore: the last entry of a feed is none of ours.
+    """
+    keys, name = store.keys, projection.name
+    numbers = range(keys.partitions)
+    replies = await store.ask_many(
+        [
+            # The checkpoints first: what is appended meanwhile makes the lag no smaller than 0.
+            *(("HMGET", keys.checkpoint(n, name), *STANDING_FIELDS) for n in numbers),
+            *(("GET", keys.lease(n, name)) for n in numbers),
+            *(("XREVRANGE", keys.feed(n), "+", "-", "COUNT", 1) for n in numbers),
+        ]
+    )
+    found: list[PartitionStatus] = []
+    for n in numbers:
+        standing = parse_standing(replies[n])
+        owner = replies[keys.partitions + n]
+        last = parse_pointers(replies[2 * keys.partitions + n])
+        head = last[0].position if last else 0
+        found.append(
+            PartitionStatus(
+                n,
+                standing.position,
+                head,
+                max(0, head - standing.position),
+                standing.epoch,
+                (owner or b"").decode(),
+                standing.failure,
+            )
+        )
+    return found
+
+
+async def wait_until_seen(
+    store: EventStore,
+    projection: Projection[Any],
+    positions: Mapping[int, int],
+    *,
+    timeout_s: float = 10.0,
+) -> None:
+    """Return when the view has applied these positions, by partition.
+
+    Raises:
+        TimeoutError: it has not after ``timeout_s`` seconds; the sentence says how far it is.
+        StoreUnavailable, ServerRefused
+    """
+    wanted = {n: position for n, position in positions.items() if position > 0}
+    reached: dict[int, int] = {}
+    with anyio.move_on_after(timeout_s):
+        while True:
+            reached = await _positions(store, projection, wanted)
+            if all(reached[n] >= position for n, position in wanted.items()):
+                return
+            await anyio.sleep(_LOOK_EVERY)
+    n = next((n for n, position in wanted.items() if reached.get(n, 0) < position), 0)
+    raise TimeoutError(
+        f"projection {projection.name} is at position {reached.get(n, 0)} of partition {n} after "
+        f"{timeout_s:g} s, and not yet at {wanted[n]}: is a worker running, and is it halted?"
+    )
+
+
+async def wait_until_caught_up(
+    store: EventStore, projection: Projection[Any], *, timeout_s: float = 10.0
+) -> None:
+    """Return when the view has applied all that is in the log now; raises as above."""
+    numbers = range(store.keys.partitions)
+    heads = await store.feed_heads(numbers)
+    await wait_until_seen(
+        store, projection, dict(zip(numbers, heads, strict=True)), timeout_s=timeout_s
+    )
+
+
+async def _positions(
+    store: EventStore, projection: Projection[Any], wanted: Mapping[int, int]
+) -> dict[int, int]:
+    replies = await store.ask_many(
+        [("HGET", store.keys.checkpoint(n, projection.name), "position") for n in wanted]
+    )
+    return {n: int(reply or 0) for n, reply in zip(wanted, replies, strict=True)}

@@ -1,0 +1,121 @@
+"""What the headers of the scripts say is what the program sends."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.projections.domain import CountRow, counts
+from whence.projections.batch import Change
+from whence.projections.checkpoint import Checkpoints
+from whence.projections.lease import Leases
+from whence.store.eventstore import EventStore
+from whence.store.script import Script
+from whence.store.wire import Arg, Command, Reply
+
+LUA = Path(__file__).parents[2] / "projections" / "lua"
+SCRIPTS = {path.stem: path for path in LUA.glob("*.lua")}
+ROW = counts.rows.encode("a", CountRow(1))
+
+
+class Listening:
+    """A wire that remembers the script calls which go through it: name -> keys and arguments."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._wire = store.address.wire()
+        self.knows_shebang = self._wire.knows_shebang
+        self.close = self._wire.close
+        self.heard: dict[str, tuple[list[Arg], list[Arg]]] = {}
+        self._names: dict[str, str] = {}
+        for name, path in SCRIPTS.items():
+            script = Script.read(path)
+            for known in (script, script.without_shebang()):
+                self._names |= {known.sha: name, known.source: name}
+
+    async def call(self, commands: Sequence[Command]) -> list[Reply]:
+        for _, script, count, *rest in commands:
+            end = int(count)
+            self.heard[self._names[str(script)]] = (rest[:end], rest[end:])
+        return await self._wire.call(commands)
+
+
+@pytest.fixture
+async def heard(store: EventStore) -> AsyncIterator[dict[str, tuple[list[Arg], list[Arg]]]]:
+    wire = Listening(store)
+    leases = Leases(store, "counts", "me", 60_000, wire)
+    checkpoints = Checkpoints(store, "counts", wire)
+    (lease,) = await leases.acquire([0])
+    rows = {"a": ROW, "b": ROW, "c": None}
+    assert await checkpoints.commit([(lease, Change(rows, 1, 1, "x/1@1#1"))]) == [None]
+    assert await checkpoints.note_failure(lease, "a sentence") is None
+    assert await checkpoints.reset([lease]) == [None]
+    assert await leases.renew([lease]) == []
+    await leases.release([0])
+    yield wire.heard
+    await wire.close()
+
+
+def named(script: str, part: str) -> list[str]:
+    """The names after KEYS: or ARGV: that stand for one value each."""
+    header = re.sub(r"\n--", "\n", SCRIPTS[script].read_text(encoding="utf-8"))
+    lines = header.partition(f" {part}:")[2].partition("\n Answers")[0].splitlines()
+    if part == "KEYS":
+        lines = lines[:1]
+    names: list[str] = []
+    for line in lines:
+        words = re.split(r"\s{2,}", line.strip())[0]
+        fixed, varies, _ = words.partition("then ")
+        names += [name for name in fixed.split(", ") if name]
+        if varies:
+            break
+    return names
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_each_script_gets_the_keys_and_arguments_that_its_header_names(
+    heard: dict[str, tuple[list[Arg], list[Arg]]], script: str
+) -> None:
+    keys, args = heard[script]
+    assert [re.sub(r"^\{[\w-]+:000\}:|:counts$", "", str(k)) for k in keys] == [
+        {"checkpoint": "cp"}.get(name, name) for name in named(script, "KEYS")
+    ]
+    fixed = named(script, "ARGV")
+    assert args[len(fixed) :] == (["a", ROW, "b", ROW, "c"] if script == "commit" else [])
+    assert len(args) >= len(fixed) > 0
+
+
+def test_the_keys_of_each_call_lie_in_one_slot(
+    heard: dict[str, tuple[list[Arg], list[Arg]]],
+) -> None:
+    assert heard.keys() == SCRIPTS.keys()
+    for keys, _ in heard.values():
+        assert len({str(key).partition("}")[0] for key in keys}) == 1
+
+
+async def test_a_commit_of_thousands_of_rows_goes_through(store: EventStore) -> None:
+    """Lua's unpack has a limit; the script goes around it."""
+    wire = store.address.wire()
+    (lease,) = await Leases(store, "counts", "me", 60_000, wire).acquire([0])
+    checkpoints = Checkpoints(store, "counts", wire)
+    rows: dict[str, bytes | None] = {str(n): ROW for n in range(20_000)}
+    assert await checkpoints.commit([(lease, Change(rows, 1, 1, "x/1@1#1"))]) == [None]
+    view = store.keys.view(0, "counts")
+    assert await store.ask("HLEN", view) == 20_000
+    rows = {str(n): None for n in range(19_999)}
+    assert await checkpoints.commit([(lease, Change(rows, 1, 2, "x/1@2#2"))]) == [None]
+    assert await store.ask("HGETALL", view) == [b"19999", ROW]
+    await wire.close()
+
+
+async def test_a_commit_that_cannot_write_its_rows_leaves_the_checkpoint(store: EventStore) -> None:
+    wire = store.address.wire()
+    (lease,) = await Leases(store, "counts", "me", 60_000, wire).acquire([0])
+    await store.ask("SET", store.keys.view(0, "counts"), "not a view")
+    (error,) = await Checkpoints(store, "counts", wire).commit(
+        [(lease, Change({"a": ROW}, 1, 1, "x/1@1#1"))]
+    )
+    assert "WRONGTYPE" in str(error)
+    assert lease.position == 0
+    assert await store.ask("HGET", store.keys.checkpoint(0, "counts"), "position") == b"0"
+    await wire.close()
