@@ -1,0 +1,49 @@
+"""Is this process alive, and can it serve?"""
+
+import time
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from whence.store.errors import StoreUnavailable
+from whence.store.eventstore import EventStore
+from whence.web.replies import reply
+
+
+class Health:
+    """The two addresses that load balancers and supervisors ask.
+
+    Args:
+        timeout: seconds that the store has for its answer.
+    """
+
+    def __init__(self, store: EventStore, *, timeout: float) -> None:
+        self._store = store
+        self._timeout = timeout
+
+    async def alive(self, request: Request) -> Response:
+        """GET /livez: the process answers. The store is not asked: a restart would not mend it."""
+        return reply({"status": "alive"})
+
+    async def ready(self, request: Request) -> Response:
+        """GET /readyz: the store answers in time, or 503."""
+        began = time.perf_counter()
+        try:
+            with anyio.fail_after(self._timeout):
+                await self._store.ask("PING")
+        except TimeoutError:
+            where = self._store.address.shown
+            raise StoreUnavailable(where, f"no answer within {self._timeout:g} s") from None
+        milliseconds = round((time.perf_counter() - began) * 1000, 3)
+        identity = self._store.identity
+        return reply(
+            {
+                "status": "ready",
+                "store": {
+                    "uuid": identity.uuid,
+                    "partitions": identity.partitions,
+                    "milliseconds": milliseconds,
+                },
+            }
+        )

@@ -1,0 +1,88 @@
+"""What can be read of one aggregate: its state at any time, its events, and why it is so."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from whence.actors.history import state_at
+from whence.actors.model import AggregateType
+from whence.actors.why import explain
+from whence.store.errors import InvalidInput, StreamNotFound
+from whence.store.eventstore import EventStore
+from whence.store.ids import StreamId
+from whence.store.recorded import moment
+from whence.store.registry import EventRegistry
+from whence.web.parameters import aware_moment, number, parameters
+from whence.web.replies import (
+    EventsReply,
+    StateReply,
+    StoredEvent,
+    WhyFieldReply,
+    WhyReply,
+    etag,
+    reply,
+)
+
+DEFAULT_EVENTS = 100
+MAX_EVENTS = 500
+
+
+class History:
+    """Reads the aggregates of one kind from the store, never from a live actor."""
+
+    def __init__(self, kind: AggregateType, events: EventRegistry, store: EventStore) -> None:
+        self._kind = kind
+        self._registry = events
+        self._store = store
+
+    async def state(self, request: Request, id_: str) -> Response:
+        """GET /orders/42, also as of a ``version`` or ``at`` a moment."""
+        given = parameters(request, ("version", "at"))
+        version = number(given, "version", least=1)
+        at = aware_moment(given, "at")
+        if version is not None and at is not None:
+            raise InvalidInput("give either version or at, not both", field="at")
+        found = await state_at(self._store, self._registry, self._kind, id_, version=version, at=at)
+        document = StateReply(
+            id_, self._kind.name, found.version, moment(found.occurred_at_us), found.state
+        )
+        return reply(document, headers=etag(found.version))
+
+    async def events(self, request: Request, id_: str) -> Response:
+        """GET /orders/42/events: the stored bytes, so even those that no class can read."""
+        given = parameters(request, ("after", "limit"))
+        after = number(given, "after", least=0) or 0
+        limit = number(given, "limit", least=1, most=MAX_EVENTS) or DEFAULT_EVENTS
+        stream = StreamId.checked(self._kind.name, id_)
+        # One more than asked for tells whether there is a next page.
+        found = [r async for r in self._store.read(stream, first=after + 1, limit=limit + 1)]
+        if not found and (after == 0 or await self._store.head(stream) == 0):
+            raise StreamNotFound(stream)
+        page = found[:limit]
+        return reply(
+            EventsReply(
+                id_,
+                self._kind.name,
+                self._store.keys.partition(stream),
+                [StoredEvent.of(record) for record in page],
+                page[-1].version if len(found) > limit else None,
+            )
+        )
+
+    async def why(self, request: Request, id_: str) -> Response:
+        """GET /orders/42/why: the event behind each field, or the whole story of one ``field``."""
+        field = parameters(request, ("field",)).get("field")
+        found = await explain(self._store, self._registry, self._kind, id_, field)
+        headers = etag(found.version)
+        last = {name: changes[-1] if changes else None for name, changes in found.changes.items()}
+        if field is None:
+            return reply(WhyReply(id_, self._kind.name, found.version, last), headers=headers)
+        document = WhyFieldReply(
+            id_,
+            self._kind.name,
+            found.version,
+            field,
+            getattr(found.state, field),
+            last[field],
+            found.changes[field],
+        )
+        return reply(document, headers=headers)

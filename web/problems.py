@@ -1,0 +1,177 @@
+"""Errors as RFC 9457 problem documents: one table says which status each of them has."""
+
+import logging
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ExceptionHandler
+
+from whence.store import errors
+
+PROBLEM_JSON = "application/problem+json"
+URN = "urn:whence:problem:"
+
+_log = logging.getLogger("whence.web")
+_encode = msgspec.json.Encoder().encode
+# A client's own text comes back in details and fields: enough of it to recognise.
+_MAX_DETAIL = 1_000
+_MAX_FIELD = 200
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong (RFC 9457).
+
+    ``field`` names the offending field, ``version`` is the version the aggregate has now.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str = ""
+    field: str = ""
+    version: int | None = None
+
+
+class Kind(NamedTuple):
+    """One kind of problem; ``detail`` replaces a message that is not for strangers to read."""
+
+    status: int
+    name: str
+    title: str
+    detail: str = ""
+
+
+# The nearest class in an error's ancestry counts.
+KINDS: dict[type[Exception], Kind] = {
+    errors.InvalidInput: Kind(422, "invalid-input", "The request is not acceptable"),
+    errors.InvalidId: Kind(422, "invalid-id", "This cannot be an id"),
+    errors.InvalidCommand: Kind(422, "invalid-command", "The command's arguments do not fit"),
+    errors.InvalidEvent: Kind(422, "invalid-event", "The resulting event cannot be stored"),
+    errors.NotFound: Kind(404, "not-found", "There is nothing at this address"),
+    errors.UnknownCommand: Kind(404, "unknown-command", "There is no such command"),
+    errors.UnknownProjection: Kind(404, "unknown-view", "There is no such view"),
+    errors.UnknownField: Kind(404, "unknown-field", "There is no such field"),
+    errors.StreamNotFound: Kind(404, "aggregate-not-found", "There is no such aggregate"),
+    errors.VersionNotFound: Kind(404, "version-not-found", "There is no such version"),
+    errors.RowNotFound: Kind(404, "row-not-found", "There is no such row"),
+    errors.Rejected: Kind(409, "rejected", "The command was rejected"),
+    errors.Conflict: Kind(409, "conflict", "Others changed the aggregate first"),
+    errors.OutcomeUnknown: Kind(
+        503,
+        "outcome-unknown",
+        "The command may or may not have been stored",
+        "the event store did not answer in time: read the aggregate's events to learn whether the "
+        "command was stored, before sending it again",
+    ),
+    errors.StoreUnavailable: Kind(
+        503,
+        "store-unavailable",
+        "The event store cannot be reached",
+        "nothing was stored; it is safe to try again",
+    ),
+    errors.ServerRefused: Kind(
+        503,
+        "store-refused",
+        "The event store refused the request",
+        "nothing was stored; the operator finds the reason in the log",
+    ),
+    errors.CorruptStore: Kind(500, "corrupt-store", "The stored events contradict themselves"),
+    errors.UnknownEventType: Kind(500, "unknown-event-type", "A stored event has an unknown type"),
+    errors.ViewError: Kind(500, "view-mismatch", "The view and its projection do not fit"),
+}
+
+INTERNAL = Kind(
+    500,
+    "internal-error",
+    "Something went wrong in this program",
+    "the operator finds the reason in the log",
+)
+
+# What Starlette and whence.web refuse before the domain is asked.
+_BY_STATUS: dict[int, Kind] = {
+    404: KINDS[errors.NotFound],
+    405: Kind(405, "method-not-allowed", "This address has other methods"),
+    413: Kind(413, "body-too-large", "The body is too large"),
+    415: Kind(415, "unsupported-media-type", "The body is not JSON"),
+}
+
+_RETRY_AFTER = {"retry-after": "1"}
+
+
+async def _domain_problem(request: Request, error: Exception) -> Response:
+    kind = next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), INTERNAL)
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("%s %s: %s", request.method, _instance(request), error)
+    retry = _RETRY_AFTER if isinstance(error, errors.StoreUnavailable) else None
+    return _response(request, kind, error, retry)
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers) if error.headers else {}
+    status = error.status_code
+    phrase = HTTPStatus(status).phrase
+    kind = _BY_STATUS.get(status) or Kind(status, "", phrase)
+    detail = error.detail
+    if detail == phrase and status == HTTPStatus.NOT_FOUND:
+        detail = "/ lists what there is, and /openapi.json describes it"
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.method} is not among them: {headers.get('Allow', 'none')}"
+    return _response(request, kind._replace(detail=detail), error, headers)
+
+
+async def _unexpected_problem(request: Request, error: Exception) -> Response:
+    # Starlette raises the error again afterwards, so the server logs it with its traceback.
+    return _response(request, INTERNAL, error, None)
+
+
+HANDLERS: dict[Any, ExceptionHandler] = {
+    HTTPException: _http_problem,
+    errors.WhenceError: _domain_problem,
+    Exception: _unexpected_problem,
+}
+
+
+def _response(
+    request: Request, kind: Kind, error: Exception, headers: dict[str, str] | None
+) -> Response:
+    problem = Problem(
+        type=f"{URN}{kind.name}" if kind.name else "about:blank",
+        title=kind.title,
+        status=kind.status,
+        detail=(kind.detail or str(error))[:_MAX_DETAIL],
+        instance=_instance(request),
+        field=_field(error)[:_MAX_FIELD],
+        version=_version(error),
+    )
+    return Response(_encode(problem), kind.status, headers, PROBLEM_JSON)
+
+
+def _instance(request: Request) -> str:
+    raw: bytes = request.scope.get("raw_path") or b""
+    return raw[:_MAX_DETAIL].decode("latin-1")
+
+
+def _field(error: Exception) -> str:
+    match error:
+        case errors.InvalidInput():
+            return error.field
+        case errors.UnknownField():
+            return error.name
+        case _:
+            return ""
+
+
+def _version(error: Exception) -> int | None:
+    match error:
+        case errors.Conflict():
+            return error.actual
+        case errors.VersionNotFound():
+            return error.head
+        case _:
+            return None

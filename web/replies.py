@@ -1,0 +1,134 @@
+"""The JSON documents that Whence answers with; /openapi.json describes these same classes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from whence.actors.receipt import Receipt
+from whence.actors.why import Change
+from whence.store.recorded import Recorded, moment
+
+Headers = dict[str, str] | None
+
+_encode = msgspec.json.Encoder().encode
+_EMPTY = msgspec.Raw(b"{}")
+
+
+class DecidedEvent(msgspec.Struct, frozen=True):
+    """An event that a command has stored."""
+
+    type: str
+    version: int
+    occurred_at: datetime
+    data: Any
+
+
+class CommandReply(msgspec.Struct, frozen=True):
+    """What a command has done. One that decided nothing has no events and position 0."""
+
+    id: str
+    version: int
+    partition: int
+    position: int
+    events: Sequence[DecidedEvent]
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> "CommandReply":
+        first = receipt.version - len(receipt.events) + 1
+        occurred_at = moment(receipt.occurred_at_us)
+        events = [
+            DecidedEvent(type(event).__name__, version, occurred_at, event)
+            for version, event in enumerate(receipt.events, first)
+        ]
+        return cls(receipt.stream.id, receipt.version, receipt.partition, receipt.position, events)
+
+
+class StateReply(msgspec.Struct, frozen=True):
+    """The state of an aggregate at a version, and when it came to be so."""
+
+    id: str
+    type: str
+    version: int
+    occurred_at: datetime
+    state: Any
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """An event as it is stored; ``position`` is its place in the feed of the partition."""
+
+    version: int
+    type: str
+    schema_version: int
+    position: int
+    occurred_at: datetime
+    command_id: str
+    metadata: Any
+    data: Any
+
+    @classmethod
+    def of(cls, record: Recorded) -> "StoredEvent":
+        return cls(
+            record.version,
+            record.type,
+            record.schema_version,
+            record.position,
+            record.occurred_at,
+            record.command_id,
+            msgspec.Raw(record.metadata_json) if record.metadata_json else _EMPTY,
+            msgspec.Raw(record.data),
+        )
+
+
+class EventsReply(msgspec.Struct, frozen=True):
+    """A page of the events of an aggregate; ``next`` is the ``after`` of the next page, or null."""
+
+    id: str
+    type: str
+    partition: int
+    events: Sequence[StoredEvent]
+    next: int | None
+
+
+class WhyReply(msgspec.Struct, frozen=True):
+    """For every field of the state the event that last set it, null where none did."""
+
+    id: str
+    type: str
+    version: int
+    fields: dict[str, Change | None]
+
+
+class WhyFieldReply(msgspec.Struct, frozen=True):
+    """One field: its value, the event that last set it, and all that did, oldest first."""
+
+    id: str
+    type: str
+    version: int
+    field: str
+    value: Any
+    last: Change | None
+    history: Sequence[Change]
+
+
+class ViewReply(msgspec.Struct, frozen=True):
+    """A page of the rows of a view; ``next`` is the ``after`` of the next page, or null."""
+
+    view: str
+    total: int
+    rows: Sequence[dict[str, Any]]
+    next: str | None
+
+
+def reply(
+    document: object, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """A JSON response."""
+    return Response(_encode(document), status, headers, "application/json")
+
+
+def etag(version: int) -> dict[str, str]:
+    """The header that carries a version."""
+    return {"etag": f'"{version}"'}

@@ -1,0 +1,89 @@
+"""GET /views/order-list?status=cancelled: the rows of the read models."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from whence.projections.projection import Projection
+from whence.projections.query import find, get
+from whence.projections.readmodel import ReadModel
+from whence.store.errors import InvalidDomain, RowNotFound
+from whence.store.eventstore import EventStore
+from whence.web.parameters import number, parameters
+from whence.web.replies import ViewReply, reply
+
+DEFAULT_ROWS = 100
+MAX_ROWS = 1_000
+
+# What a row's JSON and a query say beside the row's own fields.
+_KEY = "key"
+_PAGING = ("limit", "after")
+
+
+class ViewsBranch:
+    """``/views``, a view below it, and below that a row by its key.
+
+    Raises:
+        InvalidDomain: a row has a field whose name these addresses use themselves.
+    """
+
+    def __init__(self, model: ReadModel, store: EventStore) -> None:
+        self._model = model
+        self._store = store
+        for projection in model.projections.values():
+            _check_fields(projection)
+
+    async def __call__(self, request: Request, path: Sequence[str]) -> Response:
+        if request.method not in {"GET", "HEAD"}:
+            raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+        match path:
+            case []:
+                return self._list(request)
+            case [name]:
+                return await self._rows(request, self._model.projection(name))
+            case [name, key]:
+                return await self._row(request, self._model.projection(name), key)
+            case _:
+                raise HTTPException(404)
+
+    def _list(self, request: Request) -> Response:
+        parameters(request, ())
+        views = [
+            {"name": name, "fields": list(projection.rows.fields)}
+            for name, projection in self._model.projections.items()
+        ]
+        return reply({"views": views})
+
+    async def _rows(self, request: Request, projection: Projection[Any]) -> Response:
+        given = parameters(request, (*projection.rows.fields, *_PAGING))
+        limit = number(given, "limit", least=1, most=MAX_ROWS) or DEFAULT_ROWS
+        where = {name: value for name, value in given.items() if name not in _PAGING}
+        page = await find(
+            self._store, projection, where=where, limit=limit, after=given.get("after")
+        )
+        rows = [_with_key(key, row) for key, row in page.rows]
+        return reply(ViewReply(projection.name, page.total, rows, page.next))
+
+    async def _row(self, request: Request, projection: Projection[Any], key: str) -> Response:
+        parameters(request, ())
+        row = await get(self._store, projection, key)
+        if row is None:
+            raise RowNotFound(projection.name, key)
+        return reply(_with_key(key, row))
+
+
+def _with_key(key: str, row: msgspec.Struct) -> dict[str, Any]:
+    return {_KEY: key, **msgspec.to_builtins(row)}
+
+
+def _check_fields(projection: Projection[Any]) -> None:
+    taken = {_KEY, *_PAGING} & set(projection.rows.fields)
+    if taken:
+        raise InvalidDomain(
+            f"the rows of {projection.name} cannot have a field named {' or '.join(sorted(taken))}:"
+            " /views uses that name itself"
+        )
