@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-DOMAIN = '''
+DOMAIN = """
 from whence import Aggregate, Domain, Event, Projection, command, on, replace
 
 from msgspec import Struct
@@ -43,7 +43,7 @@ class Notes(Projection[Row]):
 
 
 domain = Domain(aggregates=[Note], projections=[Notes])
-'''
+"""
 
 
 def free_port() -> int:
