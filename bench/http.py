@@ -102,14 +102,16 @@ async def _run(url: str, listener: socket.socket, stop: Event) -> None:
 
 
 class _Stoppable(uvicorn.Server):
-    """Ends when the measuring process says so; signals are for the measuring process."""
+    """Ends when the measuring process says so, or has ended itself."""
 
     def __init__(self, config: uvicorn.Config, stop: Event) -> None:
         super().__init__(config)
         self._stop = stop
 
     async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or self._stop.is_set()
+        parent = multiprocessing.parent_process()
+        orphaned = parent is not None and not parent.is_alive()
+        return await super().on_tick(counter) or self._stop.is_set() or orphaned
 
 
 async def _noop(request: Request) -> Response:

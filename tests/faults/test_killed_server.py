@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.actors.domain import Counted, Counter, model
@@ -32,7 +31,7 @@ async def test_20_kills_lose_no_acknowledged_command(tmp_path: Path) -> None:
             ]
             for _ in range(KILLS):
                 enough = len(acknowledged) + BETWEEN_KILLS
-                await until(lambda enough=enough: len(acknowledged) >= enough, callers)
+                await acknowledged_reach(acknowledged, enough, callers)
                 os.kill(server.pid, signal.SIGKILL)
                 await asyncio.to_thread(server.stop)
                 server = await asyncio.to_thread(EmbeddedServer.start, data)
@@ -86,9 +85,11 @@ async def check_feeds(store: EventStore, stored: set[tuple[str, int]]) -> None:
     assert seen == stored
 
 
-async def until(condition: Callable[[], bool], running: list[asyncio.Task[None]]) -> None:
+async def acknowledged_reach(
+    acknowledged: list[tuple[str, int, int]], enough: int, running: list[asyncio.Task[None]]
+) -> None:
     async with asyncio.timeout(60):
-        while not condition():
+        while len(acknowledged) < enough:
             for task in running:
                 if task.done():
                     task.result()
