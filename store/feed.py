@@ -1,7 +1,7 @@
 """The feed of a partition: pointers to events, in the order in which they were stored."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from whence.store.errors import CorruptStore, FeedGap
 from whence.store.ids import StreamId
@@ -26,13 +26,21 @@ class Span(NamedTuple):
 def parse_pointers(entries: Iterable[object]) -> list[Pointer]:
     """The pointers of an XRANGE or XREADGROUP reply. Raises CorruptStore for foreign entries."""
     pointers: list[Pointer] = []
-    for entry in entries:
-        match entry:
-            case [bytes(entry_id), [b"s", bytes(stream), b"v", bytes(version)]]:
-                position = int(entry_id.partition(b"-")[0])
-                pointers.append(Pointer(position, StreamId.parse(stream.decode()), int(version)))
-            case _:
-                raise CorruptStore(f"a feed has an entry that Whence did not write: {entry!r}")
+    streams: dict[bytes, StreamId] = {}  # a page names the same few streams again and again
+    for entry in cast("Iterable[tuple[bytes, list[bytes]]]", entries):
+        # Written out, because a match statement took five times as long for each event.
+        try:
+            entry_id, (name, stream, version_name, version) = entry
+            if name != b"s" or version_name != b"v":
+                raise ValueError
+            parsed = streams.get(stream)
+            if parsed is None:
+                parsed = streams[stream] = StreamId.parse(stream.decode())
+            pointers.append(Pointer(int(entry_id[: entry_id.index(b"-")]), parsed, int(version)))
+        except (ValueError, TypeError):
+            raise CorruptStore(
+                f"a feed has an entry that Whence did not write: {entry!r}"
+            ) from None
     return pointers
 
 
