@@ -11,6 +11,8 @@ from whence.store.eventstore import EventStore
 # Two calls under way keep both this process and the server busy; see ARCHITECTURE.md.
 CALLS_UNDER_WAY = 2
 MAX_APPENDS_PER_CALL = 256
+# Fewer rows than this are not divided: a call has a price of its own.
+MIN_SHARE = 8
 
 
 class _Waiting(NamedTuple):
@@ -28,6 +30,7 @@ class GroupCommit:
         self._store = store
         self._waiting: deque[_Waiting] = deque()
         self._senders: set[asyncio.Task[None]] = set()
+        self._under_way = 0
 
     async def append(self, row: Sequence[Append]) -> list[Outcome | Exception]:
         """Append a row of one stream, each append following on from the last, in the next group.
@@ -46,13 +49,24 @@ class GroupCommit:
 
     async def _send_groups(self) -> None:
         while self._waiting:
-            await self._send(self._next_group())
+            group = self._next_group()
+            self._under_way += 1
+            try:
+                await self._send(group)
+            finally:
+                self._under_way -= 1
 
     def _next_group(self) -> list[_Waiting]:
-        """Whole rows, and as many as one call may hold."""
+        """Whole rows: as many as one call may hold, and no more than its share of the waiting.
+
+        When no call is under way, two halves go out one after the other: this process then works on
+        the answers to the first while the server works on the second.
+        """
+        free = CALLS_UNDER_WAY - self._under_way
+        share = max(len(self._waiting) // free, MIN_SHARE)
         group = [self._waiting.popleft()]
         room = MAX_APPENDS_PER_CALL - len(group[0].row)
-        while self._waiting and len(self._waiting[0].row) <= room:
+        while self._waiting and len(group) < share and len(self._waiting[0].row) <= room:
             waiting = self._waiting.popleft()
             room -= len(waiting.row)
             group.append(waiting)
