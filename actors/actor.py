@@ -40,6 +40,7 @@ class Actor:
         "_kind",
         "_loaded",
         "_mailbox",
+        "_partition",
         "_planner",
         "_store",
         "_task",
@@ -63,6 +64,7 @@ class Actor:
         self._events = events
         self._store = store
         self._commit = commit
+        self._partition = store.keys.partition(stream)
         self._planner = Planner(stream, kind, events)
         self._mailbox: deque[Job] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -164,8 +166,7 @@ class Actor:
                 _refuse(step.job, outcome or step.error)
 
     def _receipt(self, position: int, occurred: int, events: tuple[Event, ...]) -> Receipt:
-        partition = self._store.keys.partition(self.stream)
-        return Receipt(self.stream, self.version, partition, position, occurred, events)
+        return Receipt(self.stream, self.version, self._partition, position, occurred, events)
 
     async def _catch_up_with(self, conflict: Conflicted) -> None:
         """Apply the events that the answer brought along, and read what it had no room for."""

@@ -41,7 +41,9 @@ class GroupCommit:
             asyncio.get_running_loop().create_future()
         )
         self._waiting.append(_Waiting(row, outcomes))
-        if len(self._senders) < CALLS_UNDER_WAY:
+        # A sender that has ended counts no longer, even before its callback has taken it out of the
+        # set: an append in between would wait for a sender that never comes.
+        if sum(not sender.done() for sender in self._senders) < CALLS_UNDER_WAY:
             sender = asyncio.create_task(self._send_groups())
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from bench import commands, http, memory, projection
 from bench.figure import Figure
+from whence.cli.running import relax_gc
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "commands": commands.figures,
@@ -23,6 +24,7 @@ def main() -> None:
         parser.error(
             f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}"
         )
+    relax_gc()  # as whence web and whence worker do
     for name in chosen:
         for figure in BENCHMARKS[name]():
             print(figure.as_json(), flush=True)

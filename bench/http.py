@@ -19,6 +19,7 @@ from bench.domain import REFERENCE, domain
 from bench.figure import Figure, compared, figure, server
 from bench.load import post, requests_per_second
 from whence import Runtime, open_store
+from whence.cli.running import relax_gc
 from whence.web.app import create_app
 
 HOST = "127.0.0.1"
@@ -84,6 +85,7 @@ def _await_port(port: int) -> None:
 
 
 def _serve(url: str, listener: socket.socket, stop: Event) -> None:
+    relax_gc()  # as whence web does
     uvloop.run(_run(url, listener, stop))
 
 

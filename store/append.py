@@ -93,8 +93,9 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
     args: list[Arg] = []
     for append in appends:
         stream = append.stream
-        feed = feeds.setdefault(keys.partition(stream), len(feeds) + 1)
-        streams.append(keys.stream(stream))
+        partition = keys.partition(stream)
+        feed = feeds.setdefault(partition, len(feeds) + 1)
+        streams.append(keys.stream_in(partition, stream))
         args += (feed, str(stream), append.expected, append.command_id, len(append.events))
         for encoded, metadata, occurred in append.events:
             content = content_checksum(
@@ -122,14 +123,13 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
 
 def parse_answer(keys: Keys, append: Append, answer: Sequence[Any]) -> Outcome | Exception:
     """What append.lua answered for one append; a refusal comes back as the error to raise."""
-    partition = keys.partition(append.stream)
     match answer:
         case [b"committed", int(version), int(position), int(occurred)]:
             return Committed(version, position, occurred)
         case [b"duplicate", entries]:
-            return Duplicate(_parse_entries(append.stream, partition, entries))
+            return Duplicate(_parse_entries(keys, append.stream, entries))
         case [b"conflict", int(head), entries]:
-            return Conflicted(head, _parse_entries(append.stream, partition, entries))
+            return Conflicted(head, _parse_entries(keys, append.stream, entries))
         case [b"backwards", bytes(last)]:
             return InvalidEvent(
                 f"an event of {append.stream} would lie before its last one, of "
@@ -142,5 +142,6 @@ def parse_answer(keys: Keys, append: Append, answer: Sequence[Any]) -> Outcome |
             return CorruptStore(f"append.lua answered {answer!r}, which this release cannot read")
 
 
-def _parse_entries(stream: StreamId, partition: int, entries: object) -> list[Recorded]:
+def _parse_entries(keys: Keys, stream: StreamId, entries: object) -> list[Recorded]:
+    partition = keys.partition(stream)
     return [parse_entry(stream, partition, entry) for entry in cast("list[list[object]]", entries)]

@@ -44,7 +44,11 @@ class Keys:
         return crc32(f"{stream.type}/{stream.id}".encode()) % self.partitions
 
     def stream(self, stream: StreamId) -> str:
-        return f"{self._tags[self.partition(stream)]}:e:{stream.type}:{stream.id}"
+        return self.stream_in(self.partition(stream), stream)
+
+    def stream_in(self, partition: int, stream: StreamId) -> str:
+        """``stream`` for callers who know its partition already."""
+        return f"{self._tags[partition]}:e:{stream.type}:{stream.id}"
 
     def feed(self, partition: int) -> str:
         return f"{self._tags[partition]}:feed"

@@ -1,6 +1,7 @@
 """How a serving command runs: until a signal, a failure, or the end of its embedded server."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncGenerator, Coroutine, Generator
@@ -31,8 +32,18 @@ def interruptible() -> Generator[None]:
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a serving command's coroutine on uvloop, until it returns."""
     configure_logs()
+    relax_gc()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
+
+
+def relax_gc() -> None:
+    """Look for garbage less often than Python does by default.
+
+    A live actor is a few objects that stay, and each look at all of them, every few thousand
+    commands, took nearly half of the time of a command.
+    """
+    gc.set_threshold(50_000, 50, 1_000)
 
 
 @asynccontextmanager
