@@ -4,8 +4,9 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
-from whence.actors.groupcommit import GroupCommit
+from whence.actors.groupcommit import GroupCommit, Outcomes
 from whence.actors.model import AggregateType
 from whence.actors.plan import Job, Planner, Step
 from whence.actors.receipt import Receipt
@@ -19,8 +20,8 @@ from whence.store.registry import EventRegistry
 
 # How many waiting commands are decided in a row and appended together.
 MAX_ROW = 64
-# How often a row is decided anew because another process wrote first. A writer that always comes
-# first was seen to win 40 times in a row, and each of those times is progress for somebody.
+# How often a row is decided anew because another process wrote first. One was seen to lose 40 times
+# running; each of those times is progress for somebody.
 MAX_ATTEMPTS = 100
 # Seconds: the longest pause after a conflict, to fall out of step. A longer one, or one that grows,
 # only gives the round to the other writer.
@@ -35,8 +36,10 @@ class Actor:
     """
 
     __slots__ = (
+        "_busy",
         "_commit",
         "_events",
+        "_idlers",
         "_kind",
         "_loaded",
         "_mailbox",
@@ -67,6 +70,9 @@ class Actor:
         self._partition = store.keys.partition(stream)
         self._planner = Planner(stream, kind, events)
         self._mailbox: deque[Job] = deque()
+        self._busy = False
+        self._idlers: list[asyncio.Future[None]] = []
+        # Held because the event loop itself only holds tasks weakly.
         self._task: asyncio.Task[None] | None = None
         self._forget()
 
@@ -77,26 +83,64 @@ class Actor:
 
     @property
     def busy(self) -> bool:
-        return self._task is not None
+        return self._busy
 
     async def idle(self) -> None:
         """Wait until the mailbox is empty and the last command is done."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
+        while self._busy:
+            fell_idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idlers.append(fell_idle)
+            await fell_idle
 
     def post(self, job: Job) -> None:
         """Put a command into the mailbox; its future gets the receipt or the error."""
         self._mailbox.append(job)
-        if self._task is None:
-            self._task = asyncio.create_task(self._drain())
+        if not self._busy:
+            self._busy = True
+            self._next_row()
 
-    async def _drain(self) -> None:
+    def _next_row(self) -> None:
+        """Decide the commands that wait, and submit them; or fall idle.
+
+        This is the way of nearly every command, and needs no task. Whatever takes more than one
+        append (loading, catching up, another attempt) goes on in ``_handle``.
+        """
+        if not self._mailbox:
+            self._fall_idle()
+            return
+        count = min(len(self._mailbox), MAX_ROW)
+        jobs = [self._mailbox.popleft() for _ in range(count)]
+        steps = self._planner.plan(jobs, self.state, self.version) if self._loaded else []
+        appends = [step.append for step in steps if step.append is not None]
+        if appends:
+            self._commit.submit(appends, partial(self._on_outcomes, steps))
+        else:
+            self._task = asyncio.create_task(self._handle(jobs))
+
+    def _on_outcomes(self, steps: list[Step], outcomes: Outcomes) -> None:
+        committed = (
+            []
+            if isinstance(outcomes, Exception)
+            else [outcome for outcome in outcomes if isinstance(outcome, Committed)]
+        )
+        if isinstance(outcomes, Exception) or len(committed) < len(outcomes):
+            self._task = asyncio.create_task(self._handle_outcomes(steps, outcomes))
+            return
+        remaining = iter(committed)
+        for step in steps:
+            self._answer(step, None if step.append is None else next(remaining))
+        self._next_row()
+
+    async def _handle_outcomes(self, steps: list[Step], outcomes: Outcomes) -> None:
+        jobs = [step.job for step in steps]
         try:
-            while self._mailbox:
-                count = min(len(self._mailbox), MAX_ROW)
-                await self._handle([self._mailbox.popleft() for _ in range(count)])
-        finally:
-            self._task = None
+            if isinstance(outcomes, Exception):
+                raise outcomes
+            jobs = await self._settle(steps, outcomes)
+        except Exception as error:  # it belongs to the callers
+            self._fail(jobs, error)
+            jobs = []
+        await self._handle(jobs)
 
     async def _handle(self, jobs: list[Job]) -> None:
         """Decide the commands in a row and append them together; again after a conflict."""
@@ -109,10 +153,22 @@ class Actor:
                     await asyncio.sleep(random.uniform(0, CONFLICT_PAUSE))  # noqa: S311
             if jobs:
                 raise Conflict(self.stream, None, self.version, attempts=attempt)
-        except Exception as error:  # it belongs to the callers, not to this loop
-            self._forget()  # whatever went wrong, the log knows better than this memory
-            for job in jobs:
-                _refuse(job, error)
+        except Exception as error:  # it belongs to the callers
+            self._fail(jobs, error)
+        self._next_row()
+
+    def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
+        self._forget()  # whatever went wrong, the log knows better than this memory
+        for job in jobs:
+            _refuse(job, error)
+
+    def _fall_idle(self) -> None:
+        self._busy = False
+        self._task = None
+        for fell_idle in self._idlers:
+            if not fell_idle.done():
+                fell_idle.set_result(None)
+        self._idlers.clear()
 
     async def _attempt(self, jobs: list[Job]) -> list[Job]:
         """Decide and append once; returns the commands that another writer came before."""
@@ -125,8 +181,7 @@ class Actor:
         if not appends and not fresh and await self._catch_up():
             steps = self._planner.plan(jobs, self.state, self.version)
             appends = [step.append for step in steps if step.append is not None]
-        outcomes = await self._commit.append(appends) if appends else []
-        return await self._settle(steps, outcomes)
+        return await self._settle(steps, await self._commit.append(appends) if appends else ())
 
     async def _settle(
         self, steps: list[Step], outcomes: Sequence[Outcome | Exception]
