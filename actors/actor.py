@@ -209,12 +209,11 @@ class Actor:
                 events = tuple([new.encoded.event for new in step.append.events])
                 _resolve(step.job, self._receipt(position + len(events) - 1, occurred, events))
             case Duplicate(records):
-                self._apply(records)
-                events = tuple([self._events.decode(record) for record in records])
-                _resolve(
-                    step.job,
-                    self._receipt(records[-1].position, records[0].occurred_at_us, events),
-                )
+                # A repeated command may have been stored long ago, or after what is known here.
+                if records[0].version == self.version + 1:
+                    self._apply(records)
+                events = [self._events.decode(record) for record in records]
+                _resolve(step.job, Receipt.repeating(records, events))
             case None if step.error is None:
                 _resolve(step.job, self._receipt(0, 0, ()))
             case _:

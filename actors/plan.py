@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 from whence.actors.aggregate import Decision
 from whence.actors.model import AggregateType, AnyAggregate
 from whence.actors.receipt import Receipt
-from whence.store.append import Append, NewEvent, check_append
+from whence.store.append import Append, NewEvent, Remember, check_append
 from whence.store.errors import Conflict, InvalidEvent
 from whence.store.events import Event
 from whence.store.ids import StreamId
@@ -22,6 +22,7 @@ class Job(NamedTuple):
     command_id: str
     expected: int | None
     metadata: Metadata
+    remember: Remember | None
     done: asyncio.Future[Receipt]
 
 
@@ -87,7 +88,7 @@ class Planner:
     def _append(self, job: Job, version: int, encoded: Sequence[Encoded]) -> Append:
         metadata = b"" if job.metadata is NO_METADATA else encode_metadata(job.metadata)
         events = [NewEvent(one, metadata) for one in encoded]
-        return Append(self._stream, version, job.command_id, events)
+        return Append(self._stream, version, job.command_id, events, job.remember)
 
 
 def _as_events(decision: Any) -> Sequence[Event]:

@@ -1,11 +1,13 @@
 """What a caller gets back: of a command, and of a look at an aggregate."""
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 
 from whence.store.events import Event
 from whence.store.ids import StreamId
+from whence.store.recorded import Recorded
 
 S = TypeVar("S")
 
@@ -18,6 +20,7 @@ class Receipt(msgspec.Struct, frozen=True):
         partition, position: where its last event stands in the feed; 0 when it decided nothing.
         occurred_at_us: of its first event, in microseconds since 1970; 0 when it decided nothing.
         events: what it decided, in order.
+        repeated: they had been stored before, under the same command id; this is the same answer.
     """
 
     stream: StreamId
@@ -26,6 +29,21 @@ class Receipt(msgspec.Struct, frozen=True):
     position: int
     occurred_at_us: int
     events: tuple[Event, ...]
+    repeated: bool = False
+
+    @classmethod
+    def repeating(cls, records: Sequence[Recorded], events: Sequence[Event]) -> "Receipt":
+        """The receipt of a command whose events are in the log already: at least one."""
+        first, last = records[0], records[-1]
+        return cls(
+            last.stream,
+            last.version,
+            last.partition,
+            last.position,
+            first.occurred_at_us,
+            tuple(events),
+            repeated=True,
+        )
 
     @property
     def created(self) -> bool:

@@ -3,8 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from types import TracebackType
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
+
+import msgspec
 
 from whence.actors.actor import Actor
 from whence.actors.aggregate import Decision
@@ -13,7 +16,8 @@ from whence.actors.history import state_at
 from whence.actors.model import AggregateType, AnyAggregate, CommandType, WriteModel
 from whence.actors.plan import Job
 from whence.actors.receipt import Receipt, Versioned
-from whence.store.errors import StoreUnavailable
+from whence.store.append import Remember
+from whence.store.errors import Conflict, Rejected, StoreUnavailable
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId, check_id
 from whence.store.metadata import NO_METADATA, Metadata
@@ -27,6 +31,8 @@ MAX_ACTORS = 100_000
 # Seconds between two looks for idle actors, and to finish what is under way at the end.
 SWEEP_EVERY = 5.0
 DRAIN_FOR = 20.0
+# Seconds for which a caller's command id is remembered: a day.
+REMEMBER_FOR = 86_400.0
 
 
 class CommandRequest(NamedTuple):
@@ -35,7 +41,9 @@ class CommandRequest(NamedTuple):
     Attributes:
         arguments: by parameter name, already of the right types (``CommandType.decode``).
         expected: the version the caller has seen; None leaves that to the runtime.
-        command_id: stored with each of its events; made here if empty.
+        command_id: stored with each of its events; made here if empty. One that the caller gives is
+            remembered: the same command again, under the same id, gets the original answer and
+            stores nothing. A command that was refused, or decided nothing, is decided anew.
     """
 
     kind: AggregateType
@@ -57,6 +65,7 @@ class Runtime:
     Args:
         max_actors: how many may be live; the least recently used idle ones go first.
         idle_for: seconds after which an idle actor is passivated.
+        remember_for: seconds for which command ids given by callers are remembered.
     """
 
     def __init__(
@@ -66,11 +75,13 @@ class Runtime:
         *,
         max_actors: int = MAX_ACTORS,
         idle_for: float = IDLE_FOR,
+        remember_for: float = REMEMBER_FOR,
     ) -> None:
         self.store = store
         self.model = model
         self._max_actors = max_actors
         self._idle_for = idle_for
+        self._remember_for = remember_for
         self._commit = GroupCommit(store)
         self._command_ids = CommandIds()
         # In the order of their last use: the first is the next to be passivated.
@@ -111,14 +122,49 @@ class Runtime:
         def decide(state: AnyAggregate) -> Decision:
             return function(state, **arguments)
 
-        return await self._post(
-            request.kind,
-            request.id,
-            decide,
-            command_id=request.command_id,
-            expected=request.expected,
-            metadata=request.metadata,
-        )
+        if not request.command_id:
+            return await self._post(
+                request.kind,
+                request.id,
+                decide,
+                expected=request.expected,
+                metadata=request.metadata,
+            )
+        return await self._execute_once(request, decide)
+
+    async def _execute_once(
+        self, request: CommandRequest, decide: Callable[[AnyAggregate], Decision]
+    ) -> Receipt:
+        """Decide unless the command id is remembered, for what it did may now be refused."""
+        check_id(request.command_id, field="command id")
+        stream = StreamId.checked(request.kind.name, request.id)
+        remember = Remember(_body_of(request), int(self._remember_for * 1000))
+        known = await self._recalled(stream, request.command_id, remember.body)
+        if known is not None:
+            return known
+        try:
+            return await self._post(
+                request.kind,
+                request.id,
+                decide,
+                command_id=request.command_id,
+                expected=request.expected,
+                metadata=request.metadata,
+                remember=remember,
+            )
+        except (Rejected, Conflict):
+            # The same command may have been under way elsewhere, and have come first.
+            known = await self._recalled(stream, request.command_id, remember.body)
+            if known is None:
+                raise
+            return known
+
+    async def _recalled(self, stream: StreamId, command_id: str, body: str) -> Receipt | None:
+        records = await self.store.recall(stream, command_id, body)
+        if records is None:
+            return None
+        events = [self.model.events.decode(record) for record in records]
+        return Receipt.repeating(records, events)
 
     async def get(self, aggregate: type[A], id: str) -> Versioned[A]:  # noqa: A002
         """The state of an aggregate as the log has it now.
@@ -138,16 +184,15 @@ class Runtime:
         command_id: str = "",
         expected: int | None = None,
         metadata: Metadata = NO_METADATA,
+        remember: Remember | None = None,
     ) -> Receipt:
         if self._closed:
             raise StoreUnavailable(self.store.address.shown, "this process is shutting down")
-        if command_id:
-            check_id(command_id, field="command id")
         actor = self._actor(kind, StreamId(kind.name, check_id(id_)))
         # The caller only waits: when it goes away, the actor still finishes the command.
         done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         command_id = command_id or self._command_ids.next()
-        actor.post(Job(decide, command_id, expected, metadata, done))
+        actor.post(Job(decide, command_id, expected, metadata, remember, done))
         return await done
 
     def _actor(self, kind: AggregateType, stream: StreamId) -> Actor:
@@ -199,3 +244,9 @@ class Runtime:
         if busy:
             await asyncio.wait([asyncio.ensure_future(idle) for idle in busy], timeout=DRAIN_FOR)
         self._actors.clear()
+
+
+def _body_of(request: CommandRequest) -> str:
+    """A fingerprint of what a command asks for: its name and arguments."""
+    asked = (request.command.name, request.arguments)
+    return sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()[:32]

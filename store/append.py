@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
-from whence.store.errors import CorruptStore, InvalidEvent, ServerRefused
+from whence.store.errors import CommandIdReused, CorruptStore, InvalidEvent, ServerRefused
 from whence.store.ids import StreamId
 from whence.store.keys import Keys
 from whence.store.recorded import Recorded, content_checksum, moment, parse_entry
@@ -30,13 +30,27 @@ class NewEvent(NamedTuple):
     occurred_at_us: int | None = None
 
 
+class Remember(NamedTuple):
+    """Keep in mind what a command id has stored, for ``milliseconds``.
+
+    ``body`` tells the command from another one that has the same id: it contains no blanks.
+    """
+
+    body: str
+    milliseconds: int
+
+
 class Append(NamedTuple):
-    """Events for one stream, decided when it was at version ``expected`` (0: no stream)."""
+    """Events for one stream, decided when it was at version ``expected`` (0: no stream).
+
+    With ``remember`` the same command id is recognised at any version, and not only at this one.
+    """
 
     stream: StreamId
     expected: int
     command_id: str
     events: Sequence[NewEvent]
+    remember: Remember | None = None
 
 
 class Committed(NamedTuple):
@@ -90,13 +104,20 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
     """The one script call that makes all these appends."""
     feeds: dict[int, int] = {}
     streams: list[Arg] = []
+    memories: list[Arg] = []
     args: list[Arg] = []
     for append in appends:
         stream = append.stream
         partition = keys.partition(stream)
         feed = feeds.setdefault(partition, len(feeds) + 1)
         streams.append(keys.stream_in(partition, stream))
-        args += (feed, str(stream), append.expected, append.command_id, len(append.events))
+        args += (feed, str(stream), append.expected, append.command_id)
+        if append.remember is None:
+            args += (0, "", 0)
+        else:
+            memories.append(keys.command(stream, append.command_id))
+            args += (len(memories), *append.remember)
+        args.append(len(append.events))
         for encoded, metadata, occurred in append.events:
             content = content_checksum(
                 stream,
@@ -116,8 +137,8 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
             )
     return ScriptCall(
         _SCRIPT,
-        [*map(keys.feed, feeds), *streams],
-        [len(feeds), MISSED_EVENTS, *args],
+        [*map(keys.feed, feeds), *streams, *memories],
+        [len(feeds), len(appends), MISSED_EVENTS, *args],
     )
 
 
@@ -130,6 +151,14 @@ def parse_answer(keys: Keys, append: Append, answer: Sequence[Any]) -> Outcome |
             return Duplicate(_parse_entries(keys, append.stream, entries))
         case [b"conflict", int(head), entries]:
             return Conflicted(head, _parse_entries(keys, append.stream, entries))
+        case _:
+            return _refusal(append, answer)
+
+
+def _refusal(append: Append, answer: Sequence[Any]) -> Exception:
+    match answer:
+        case [b"reused"]:
+            return CommandIdReused(append.stream, append.command_id)
         case [b"backwards", bytes(last)]:
             return InvalidEvent(
                 f"an event of {append.stream} would lie before its last one, of "

@@ -4,6 +4,7 @@
     ├── InvalidInput              a value from outside is not acceptable; nothing was changed
     │   ├── InvalidId             an aggregate or command id
     │   ├── InvalidCommand        a command's arguments
+    │   ├── CommandIdReused       a command id that has stored something else
     │   ├── InvalidEvent          an event that would not survive storage
     │   ├── InvalidDomain         a domain that contradicts itself, found at start
     │   └── InvalidSetting        a URL, a partition count, a data directory
@@ -49,6 +50,7 @@ __all__ = [
     "AmbiguousRow",
     "AnchorMismatch",
     "ChecksumMismatch",
+    "CommandIdReused",
     "Conflict",
     "CorruptStore",
     "DataDirectoryInUse",
@@ -123,6 +125,17 @@ class InvalidId(InvalidInput):
 
 class InvalidCommand(InvalidInput):
     pass
+
+
+class CommandIdReused(InvalidInput):
+    def __init__(self, stream: object, command_id: str) -> None:
+        self.stream = stream
+        self.command_id = command_id
+        super().__init__(
+            f"the command id {shown(command_id)} was used for another command to {stream}: give "
+            "each command an id of its own, and repeat one only with the same arguments",
+            field="command id",
+        )
 
 
 class InvalidEvent(InvalidInput):

@@ -11,11 +11,13 @@ import anyio
 from whence.store.address import Address
 from whence.store.append import Append, Outcome, append_call, check_append, parse_answer
 from whence.store.errors import (
+    CommandIdReused,
     CorruptStore,
     OutcomeUnknown,
     ServerRefused,
     StoreUnavailable,
     StreamGap,
+    StreamVanished,
 )
 from whence.store.feed import Pointer, Span, check_contiguous, parse_pointers, spans
 from whence.store.identity import Identity, establish
@@ -122,6 +124,25 @@ class EventStore:
         if isinstance(failure, StoreUnavailable):
             return failure
         return ServerRefused(f"to append to {what}", str(failure))
+
+    async def recall(self, stream: StreamId, command_id: str, body: str) -> list[Recorded] | None:
+        """The events that a remembered command id has stored, or None.
+
+        Raises:
+            CommandIdReused: they were stored by a command with another ``body``.
+            StoreUnavailable, ServerRefused, CorruptStore
+        """
+        known: bytes | None = await self.ask("GET", self.keys.command(stream, command_id))
+        if known is None:
+            return None
+        stored_body, version, count = known.decode().split(" ")
+        if stored_body != body:
+            raise CommandIdReused(stream, command_id)
+        first, last = int(version), int(version) + int(count) - 1
+        records = [record async for record in self.read(stream, first=first, last=last)]
+        if len(records) != int(count):
+            raise StreamVanished(stream, last, await self.head(stream))
+        return records
 
     async def read(
         self,

@@ -4,6 +4,7 @@
     ns:identity                      hash    identity.lua               uuid, partitions, grammar
     {ns:017}:e:<type>:<id>           stream  append.lua                 events; id <version>-0
     {ns:017}:feed                    stream  append.lua                 pointers; id <position>-0
+    {ns:017}:cmd:<type>:<id>:<cmd>   string  append.lua (expires)       what a command id has stored
     {ns:017}:lease:<projection>      string  acquire.lua (expires)      the worker that owns it
     {ns:017}:cp:<projection>         hash    acquire.lua, commit.lua    epoch, position, anchor, log
     {ns:017}:view:<projection>       hash    commit.lua                 row key -> row (JSON)
@@ -52,6 +53,9 @@ class Keys:
 
     def feed(self, partition: int) -> str:
         return f"{self._tags[partition]}:feed"
+
+    def command(self, stream: StreamId, command_id: str) -> str:
+        return f"{self._tags[self.partition(stream)]}:cmd:{stream.type}:{stream.id}:{command_id}"
 
     def lease(self, partition: int, projection: str) -> str:
         return f"{self._tags[partition]}:lease:{projection}"

@@ -20,23 +20,21 @@ class Script(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> "Script":
-        source = path.read_text(encoding="utf-8")
-        return cls(path.stem, source, _sha(source))
+        return cls.of(path.stem, path.read_text(encoding="utf-8"))
+
+    @classmethod
+    def of(cls, name: str, source: str) -> "Script":
+        return cls(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
     def without_shebang(self) -> "Script":
         """The same script for an interpreter that does not know ``#!lua`` (fakeredis)."""
-        source = self.source.removeprefix(_SHEBANG)
-        return Script(self.name, source, _sha(source))
+        return Script.of(self.name, self.source.removeprefix(_SHEBANG))
 
 
 class ScriptCall(NamedTuple):
     script: Script
     keys: Sequence[Arg]
     args: Sequence[Arg]
-
-
-def _sha(source: str) -> str:
-    return sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
 @cache

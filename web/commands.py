@@ -18,6 +18,17 @@ def url_name(command: str) -> str:
     return command.replace("_", "-")
 
 
+def _idempotency_key(request: Request) -> str:
+    """The Idempotency-Key header, empty without one. Raises InvalidId.
+
+    The header's draft standard has it in quotes; most clients send it without.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return ""
+    return check_id(key.removeprefix('"').removesuffix('"'), field="Idempotency-Key")
+
+
 class Commands:
     """Runs the commands of one kind of aggregate.
 
@@ -35,8 +46,13 @@ class Commands:
         check_id(id_)
         parameters(request, ())
         arguments = command.decode(await read_json(request, self._limit))
-        receipt = await self._runtime.execute(CommandRequest(self._kind, command, id_, arguments))
+        asked = CommandRequest(
+            self._kind, command, id_, arguments, command_id=_idempotency_key(request)
+        )
+        receipt = await self._runtime.execute(asked)
         headers = etag(receipt.version)
+        if receipt.repeated:
+            headers["idempotency-replayed"] = "true"
         if receipt.created:
             root: str = request.scope.get("root_path", "")
             headers["location"] = quote(f"{root}/{self._kind.plural}/{id_}")

@@ -112,6 +112,7 @@ class Describer:
             "operationId": f"{kind.name}-{url_name(command.name)}",
             "summary": (command.function.__doc__ or f"{command.name} a {kind.name}").split("\n")[0],
             "tags": [kind.name],
+            "parameters": [_IDEMPOTENCY_KEY],
             "requestBody": {
                 "required": bool(msgspec.structs.fields(command.arguments)),
                 "content": _content("application/json", self._refs[command.arguments]),
@@ -188,3 +189,10 @@ def _query(name: str, schema: Json) -> Json:
 
 
 _ID = _path("id", pattern="^[A-Za-z0-9._~-]{1,128}$")
+_IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same command again, under the same key, gets the original answer.",
+    "schema": _TEXT | {"pattern": _ID["schema"]["pattern"]},
+}

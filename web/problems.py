@@ -51,6 +51,7 @@ KINDS: dict[type[Exception], Kind] = {
     errors.InvalidInput: Kind(422, "invalid-input", "The request is not acceptable"),
     errors.InvalidId: Kind(422, "invalid-id", "This cannot be an id"),
     errors.InvalidCommand: Kind(422, "invalid-command", "The command's arguments do not fit"),
+    errors.CommandIdReused: Kind(422, "command-id-reused", "This key belongs to another command"),
     errors.InvalidEvent: Kind(422, "invalid-event", "The resulting event cannot be stored"),
     errors.NotFound: Kind(404, "not-found", "There is nothing at this address"),
     errors.UnknownCommand: Kind(404, "unknown-command", "There is no such command"),

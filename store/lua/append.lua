@@ -1,13 +1,17 @@
 #!lua
 -- Appends events to streams, each under the version it was decided from, and to the feeds.
 --
--- KEYS: feed * feeds, then stream * appends     all in one hash slot; a stream may stand twice
--- ARGV: feeds, missed                           how many feeds; how many missed events to return
+-- KEYS: feed * feeds, then stream * appends, then memory * remembered commands
+--                                               all in one hash slot; a stream may stand twice
+-- ARGV: feeds, appends, missed                  how many; and how many missed events to return
 --       then per append:
 --         feed                                  which of the feeds, from 1
 --         name                                  the stream as the feed names it: order/42
 --         expected                              the version the stream must have; 0 = no stream
 --         command                               command id
+--         memory                                which of the memories, from 1; 0 = not remembered
+--         body, remember                        what tells this command from another of the same id,
+--                                               and for how many milliseconds; '' and 0 without
 --         events, then per event:
 --           type, schema, data, metadata
 --           occurred                            microseconds since 1970, or '' for this clock
@@ -15,6 +19,7 @@
 -- Answers, one per append:
 --   committed version position occurred         of its first event
 --   duplicate entries                           stored before by the same command: those entries
+--   reused                                      the command id belongs to a command of another body
 --   conflict  head entries                      the stream's version, and what was missed; also
 --                                               for what follows on from a refused append
 --   backwards last                              occurred lies before the stream's last event
@@ -22,6 +27,7 @@
 --
 -- All checks come before the first write: Lua has no rollback.
 
+local FIELDS_PER_APPEND = 8
 local FIELDS_PER_EVENT = 6
 
 local function id_of(number)
@@ -82,7 +88,8 @@ local function stored_by(key, expected, command)
 end
 
 local feeds = tonumber(ARGV[1])
-local missed = tonumber(ARGV[2])
+local appends = tonumber(ARGV[2])
+local missed = tonumber(ARGV[3])
 local answers = {}
 local accepted = {}
 local time = redis.call('TIME')
@@ -108,14 +115,48 @@ local function moments(head, first, count)
   return given
 end
 
+-- What a command id has stored: body, version of its first event, their number; or nil.
+local memories = {}
+local function known(memory)
+  local text = memories[memory] or redis.call('GET', memory)
+  if text then
+    return string.match(text, '^(%S+) (%d+) (%d+)$')
+  end
+end
+
+local function repeated(key, head, at, memory)
+  local body, version, count = known(memory)
+  if not body then
+    return nil
+  end
+  version = tonumber(version)
+  local in_place = version == tonumber(ARGV[at + 2]) + 1
+  -- What stands elsewhere, or only in this call, is no ground for what follows on from it.
+  head.broken = head.broken or not in_place or memories[memory] ~= nil
+  if body ~= ARGV[at + 5] then
+    head.broken = true
+    return { 'reused' }
+  end
+  if memories[memory] then
+    return { 'conflict', head.version, {} } -- the next attempt finds it stored
+  end
+  return { 'duplicate',
+    redis.call('XRANGE', key, id_of(version), id_of(version + tonumber(count) - 1)) }
+end
+
 local function check(number, at)
   local key = KEYS[feeds + number]
   local expected = tonumber(ARGV[at + 2])
   local command = ARGV[at + 3]
-  local count = tonumber(ARGV[at + 4])
+  local count = tonumber(ARGV[at + 7])
+  local memory = ARGV[at + 4] ~= '0' and KEYS[feeds + appends + tonumber(ARGV[at + 4])]
   local head = head_of(key)
   if head.refused then
     return { 'refused', head.refused }
+  end
+  local repetition = memory and repeated(key, head, at, memory)
+  if repetition then
+    return repetition
   end
   -- What was decided on top of an append that is not stored must not be stored either, even where
   -- another writer has by chance brought the stream to the version that it expects.
@@ -128,7 +169,7 @@ local function check(number, at)
     return { 'conflict', head.version,
       redis.call('XRANGE', key, id_of(expected + 1), '+', 'COUNT', missed) }
   end
-  local given, backwards = moments(head, at + 5, count)
+  local given, backwards = moments(head, at + FIELDS_PER_APPEND, count)
   if backwards then
     head.broken = true
     return backwards
@@ -136,22 +177,26 @@ local function check(number, at)
   local feed = KEYS[tonumber(ARGV[at])]
   local position = position_of(feed)
   accepted[#accepted + 1] = { key = key, feed = feed, at = at, count = count,
-    version = expected, position = position, moments = given, command = command }
+    version = expected, position = position, moments = given, command = command,
+    memory = memory }
   heads[key] = { version = expected + count, occurred = given[count] }
   positions[feed] = position + count
+  if memory then
+    memories[memory] = string.format('%s %.0f %d', ARGV[at + 5], expected + 1, count)
+  end
   return { 'committed', expected + 1, position + 1, given[1] }
 end
 
-local at = 3
-for number = 1, #KEYS - feeds do
+local at = 4
+for number = 1, appends do
   answers[number] = check(number, at)
-  at = at + 5 + tonumber(ARGV[at + 4]) * FIELDS_PER_EVENT
+  at = at + FIELDS_PER_APPEND + tonumber(ARGV[at + 7]) * FIELDS_PER_EVENT
 end
 
 for _, append in ipairs(accepted) do
   local name = ARGV[append.at + 1]
   for i = 1, append.count do
-    local e = append.at + 5 + (i - 1) * FIELDS_PER_EVENT
+    local e = append.at + FIELDS_PER_APPEND + (i - 1) * FIELDS_PER_EVENT
     local version = append.version + i
     local position = append.position + i
     local occurred = append.moments[i]
@@ -161,6 +206,9 @@ for _, append in ipairs(accepted) do
       'c', append.command, 'o', string.format('%.0f', occurred),
       'p', string.format('%.0f', position), 'k', string.format('%.0f', checksum))
     redis.call('XADD', append.feed, id_of(position), 's', name, 'v', string.format('%.0f', version))
+  end
+  if append.memory then
+    redis.call('SET', append.memory, memories[append.memory], 'PX', ARGV[append.at + 6])
   end
 end
 

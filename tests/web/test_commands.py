@@ -248,3 +248,37 @@ class TestFailures:
         async with Client(transport=transport, base_url="http://whence.test") as client:
             with pytest.raises(ZeroDivisionError):
                 await client.command("/people/1/change-address", {"city": "Nowhere"})
+
+
+async def test_an_idempotency_key_makes_a_command_safe_to_repeat(client: Client) -> None:
+    key = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
+    first = await client.post("/orders/42/place", json=PLACE, headers=key)
+
+    again = await client.post("/orders/42/place", json=PLACE, headers=key)
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+async def test_an_idempotency_key_is_not_for_two_commands(
+    client: Client, store: EventStore
+) -> None:
+    key = {"Idempotency-Key": "k-1"}
+    await client.post("/orders/42/place", json=PLACE, headers=key)
+
+    other = await client.post("/orders/42/cancel", json=CANCEL, headers=key)
+
+    problem(other, 422, "command-id-reused", "command id")
+    assert await stored(store) == 1
+
+
+@pytest.mark.parametrize("key", ["", '""', "a b", "{a}", "a" * 129])
+async def test_an_idempotency_key_that_cannot_be_one_is_refused(
+    client: Client, store: EventStore, key: str
+) -> None:
+    refused = await client.post("/orders/42/place", json=PLACE, headers={"Idempotency-Key": key})
+
+    problem(refused, 422, "invalid-id", "Idempotency-Key")
+    assert await stored(store) == 0

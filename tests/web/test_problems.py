@@ -44,6 +44,7 @@ def test_the_types_are_for_ever() -> None:
         "internal-error": 500,
         "invalid-command": 422,
         "invalid-event": 422,
+        "command-id-reused": 422,
         "invalid-id": 422,
         "invalid-input": 422,
         "not-found": 404,

@@ -1,0 +1,52 @@
+"""The checks bite: with one of them taken out of append.lua, a scenario of the suite goes wrong."""
+
+import pytest
+
+from tests.faults.proxy import proxy_to
+from tests.faults.test_lost_replies import FirstOnly
+from tests.store.domain import Deposited, Opened, account, append_of
+from whence.store import append as append_module
+from whence.store.append import Conflicted
+from whence.store.eventstore import EventStore, open_store
+from whence.store.script import Script, store_script
+
+
+def mutated(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    script = store_script("append")
+    assert script.source.count(old) == 1, f"append.lua no longer has {old!r}"
+    source = script.source.replace(old, new)
+    monkeypatch.setattr(append_module, "_SCRIPT", Script.of("append", source))
+
+
+async def test_without_the_command_id_check_a_lost_answer_becomes_a_false_conflict(
+    monkeypatch: pytest.MonkeyPatch, valkey_url: str, namespace: str
+) -> None:
+    mutated(monkeypatch, "and stored_by(key, expected, command)", "and false")
+    async with proxy_to(valkey_url) as proxy, open_store(proxy.url, namespace=namespace) as store:
+        proxy.lose_reply = FirstOnly(b"committed")
+
+        outcome = await store.append(append_of(account(), 0, Opened("ann")))
+
+        assert isinstance(outcome, Conflicted)
+
+
+async def test_without_the_version_check_two_writers_overwrite_each_other(
+    monkeypatch: pytest.MonkeyPatch, store: EventStore
+) -> None:
+    mutated(monkeypatch, "if head.version ~= expected or head.broken then", "if false then")
+    await store.append(append_of(account(), 0, Opened("ann")))
+
+    # The stream itself refuses the second version 1, halfway through the script.
+    with pytest.raises(Exception, match=r"smaller|equal"):
+        await store.append(append_of(account(), 0, Opened("eve")))
+
+
+async def test_without_the_row_check_a_row_is_continued_behind_its_gap(
+    monkeypatch: pytest.MonkeyPatch, store: EventStore
+) -> None:
+    mutated(monkeypatch, "head.version ~= expected or head.broken", "head.version ~= expected")
+    await store.append(append_of(account(), 0, Opened("eve")))
+
+    await store.append_many([append_of(account(), v, Deposited(v)) for v in range(3)])
+
+    assert await store.head(account()) > 1
