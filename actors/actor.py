@@ -212,8 +212,8 @@ class Actor:
                 # A repeated command may have been stored long ago, or after what is known here.
                 if records[0].version == self.version + 1:
                     self._apply(records)
-                events = [self._events.decode(record) for record in records]
-                _resolve(step.job, Receipt.repeating(records, events))
+                again = [self._events.decode(record) for record in records]
+                _resolve(step.job, Receipt.repeating(records, again))
             case None if step.error is None:
                 _resolve(step.job, self._receipt(0, 0, ()))
             case _:
