@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from whence.actors.groupcommit import GroupCommit, Outcomes
-from whence.actors.model import AggregateType
+from whence.actors.model import AggregateType, AnyAggregate
 from whence.actors.plan import Job, Planner, Step
 from whence.actors.receipt import Receipt
 from whence.store.append import Committed, Conflicted, Duplicate, Outcome
-from whence.store.errors import Conflict, StreamVanished
+from whence.store.errors import Conflict, StreamGap, StreamVanished
 from whence.store.events import Event
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
@@ -45,6 +45,7 @@ class Actor:
         "_mailbox",
         "_partition",
         "_planner",
+        "_row",
         "_store",
         "_task",
         "last_used",
@@ -71,15 +72,16 @@ class Actor:
         self._planner = Planner(stream, kind, events)
         self._mailbox: deque[Job] = deque()
         self._busy = False
+        self._row: list[Job] = []
         self._idlers: list[asyncio.Future[None]] = []
         # Held because the event loop itself only holds tasks weakly.
         self._task: asyncio.Task[None] | None = None
         self._forget()
 
     def _forget(self) -> None:
-        self.state = self._kind.cls()
-        self.version = 0
-        self._loaded = False
+        self.state: AnyAggregate = self._kind.cls()
+        self.version: int = 0
+        self._loaded: bool = False
 
     @property
     def busy(self) -> bool:
@@ -109,26 +111,23 @@ class Actor:
             self._fall_idle()
             return
         count = min(len(self._mailbox), MAX_ROW)
-        jobs = [self._mailbox.popleft() for _ in range(count)]
-        steps = self._planner.plan(jobs, self.state, self.version) if self._loaded else []
+        self._row = jobs = [self._mailbox.popleft() for _ in range(count)]
+        steps = self._plan(jobs) if self._loaded else []
         appends = [step.append for step in steps if step.append is not None]
         if appends:
+            self._mailbox.extendleft(reversed(jobs[len(steps) :]))
             self._commit.submit(appends, partial(self._on_outcomes, steps))
         else:
             self._task = asyncio.create_task(self._handle(jobs))
 
+    def _plan(self, jobs: Sequence[Job]) -> list[Step]:
+        return self._planner.plan(jobs, self.state, self.version)
+
     def _on_outcomes(self, steps: list[Step], outcomes: Outcomes) -> None:
-        committed = (
-            []
-            if isinstance(outcomes, Exception)
-            else [outcome for outcome in outcomes if isinstance(outcome, Committed)]
-        )
-        if isinstance(outcomes, Exception) or len(committed) < len(outcomes):
+        if isinstance(outcomes, Exception) or not all(type(o) is Committed for o in outcomes):
             self._task = asyncio.create_task(self._handle_outcomes(steps, outcomes))
             return
-        remaining = iter(committed)
-        for step in steps:
-            self._answer(step, None if step.append is None else next(remaining))
+        self._answer_all(steps, outcomes)
         self._next_row()
 
     async def _handle_outcomes(self, steps: list[Step], outcomes: Outcomes) -> None:
@@ -146,24 +145,35 @@ class Actor:
         """Decide the commands in a row and append them together; again after a conflict."""
         attempt = 0
         try:
-            while jobs and attempt < MAX_ATTEMPTS:
+            while jobs:
+                before = len(jobs)
                 jobs = await self._attempt(jobs)
-                attempt += 1
-                if jobs:
+                attempt = attempt + 1 if len(jobs) == before else 0
+                if attempt == MAX_ATTEMPTS:
+                    raise Conflict(self.stream, None, self.version, attempts=attempt)
+                if attempt:
                     await asyncio.sleep(random.uniform(0, CONFLICT_PAUSE))  # noqa: S311
-            if jobs:
-                raise Conflict(self.stream, None, self.version, attempts=attempt)
         except Exception as error:  # it belongs to the callers
             self._fail(jobs, error)
-        self._next_row()
+        finally:
+            self._next_row()
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
-        self._forget()  # whatever went wrong, the log knows better than this memory
+        # Whatever went wrong, the log knows better than this memory; but of events that vanished
+        # this memory is the only witness, and must not begin the stream anew.
+        if not isinstance(error, StreamVanished):
+            self._forget()
         for job in jobs:
+            _refuse(job, error)
+
+    def abandon(self, error: Exception) -> None:
+        """Tell everybody who still waits that nobody will answer any more."""
+        for job in (*self._row, *self._mailbox):
             _refuse(job, error)
 
     def _fall_idle(self) -> None:
         self._busy = False
+        self._row = []
         self._task = None
         for fell_idle in self._idlers:
             if not fell_idle.done():
@@ -171,17 +181,18 @@ class Actor:
         self._idlers.clear()
 
     async def _attempt(self, jobs: list[Job]) -> list[Job]:
-        """Decide and append once; returns the commands that another writer came before."""
+        """Decide and append once; returns the commands that are still to be handled."""
         fresh = not self._loaded
         if fresh:
             await self._catch_up()
-        steps = self._planner.plan(jobs, self.state, self.version)
+        steps = self._plan(jobs)
         appends = [step.append for step in steps if step.append is not None]
         # What stores nothing is only answered on a state that is surely the newest.
         if not appends and not fresh and await self._catch_up():
-            steps = self._planner.plan(jobs, self.state, self.version)
+            steps = self._plan(jobs)
             appends = [step.append for step in steps if step.append is not None]
-        return await self._settle(steps, await self._commit.append(appends) if appends else ())
+        again = await self._settle(steps, await self._commit.append(appends) if appends else ())
+        return again + jobs[len(steps) :]
 
     async def _settle(
         self, steps: list[Step], outcomes: Sequence[Outcome | Exception]
@@ -191,14 +202,24 @@ class Actor:
             # Even what was refused before it was refused on a state that is not the newest.
             await self._catch_up_with(outcomes[0])
             return [step.job for step in steps]
+        conflict = self._answer_all(steps, outcomes)
+        if conflict is None:
+            return []
+        number, outcome = conflict
+        await self._catch_up_with(outcome)
+        return [step.job for step in steps[number:]]
+
+    def _answer_all(
+        self, steps: list[Step], outcomes: Sequence[Outcome | Exception]
+    ) -> tuple[int, Conflicted] | None:
+        """Answer the steps up to the first conflict, and return where that is, if there is one."""
         remaining = iter(outcomes)
         for number, step in enumerate(steps):
             outcome = None if step.append is None else next(remaining)
             if isinstance(outcome, Conflicted):
-                await self._catch_up_with(outcome)
-                return [later.job for later in steps[number:]]
+                return number, outcome
             self._answer(step, outcome)
-        return []
+        return None
 
     def _answer(self, step: Step, outcome: Committed | Duplicate | Exception | None) -> None:
         """Tell the caller of one step, now that all steps before it are stored."""
@@ -214,10 +235,12 @@ class Actor:
                     self._apply(records)
                 again = [self._events.decode(record) for record in records]
                 _resolve(step.job, Receipt.repeating(records, again))
-            case None if step.error is None:
+            case Exception():
+                _refuse(step.job, outcome)
+            case None if step.error is not None:
+                _refuse(step.job, step.error)
+            case None:
                 _resolve(step.job, self._receipt(0, 0, ()))
-            case _:
-                _refuse(step.job, outcome or step.error)
 
     def _receipt(self, position: int, occurred: int, events: tuple[Event, ...]) -> Receipt:
         return Receipt(self.stream, self.version, self._partition, position, occurred, events)
@@ -240,6 +263,8 @@ class Actor:
 
     def _apply(self, records: Sequence[Recorded]) -> None:
         for record in records:
+            if record.version != self.version + 1:
+                raise StreamGap(self.stream, self.version + 1, record.version)
             self.state = self.state.apply(self._events.decode(record))
             self.version = record.version
 
@@ -249,6 +274,6 @@ def _resolve(job: Job, receipt: Receipt) -> None:
         job.done.set_result(receipt)
 
 
-def _refuse(job: Job, error: Exception | None) -> None:
+def _refuse(job: Job, error: Exception) -> None:
     if not job.done.done():
-        job.done.set_exception(error or AssertionError("refused without a reason"))
+        job.done.set_exception(error)

@@ -5,12 +5,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from whence.store.append import Append, Outcome
+from whence.store.append import Append, Outcome, size_of
+from whence.store.errors import OutcomeUnknown, StoreUnavailable
 from whence.store.eventstore import EventStore
 
 # Two calls under way keep both this process and the server busy; see ARCHITECTURE.md.
 CALLS_UNDER_WAY = 2
 MAX_APPENDS_PER_CALL = 256
+MAX_EVENTS_PER_CALL = 2_000
+MAX_BYTES_PER_CALL = 4_000_000
 # Fewer rows than this are not divided: a call has a price of its own.
 MIN_SHARE = 32
 
@@ -32,9 +35,9 @@ class GroupCommit:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._waiting: deque[_Waiting] = deque()
-        self._senders: set[asyncio.Task[None]] = set()
-        self._active = 0
-        self._under_way = 0
+        self._senders: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
+        self._active = 0  # senders that will look at _waiting again
+        self._under_way = 0  # calls that wait for their answer
 
     def submit(self, row: Sequence[Append], done: Callable[[Outcomes], None]) -> None:
         """Append a row of one stream, each append following on from the last, in the next group.
@@ -54,7 +57,12 @@ class GroupCommit:
     async def append(self, row: Sequence[Append]) -> Sequence[Outcome | Exception]:
         """``submit``, and wait. Raises like ``EventStore.append_many``."""
         outcomes: asyncio.Future[Outcomes] = asyncio.get_running_loop().create_future()
-        self.submit(row, outcomes.set_result)
+
+        def done(found: Outcomes) -> None:
+            if not outcomes.done():  # nobody may be waiting any more
+                outcomes.set_result(found)
+
+        self.submit(row, done)
         found = await outcomes
         if isinstance(found, Exception):
             raise found
@@ -81,11 +89,9 @@ class GroupCommit:
         free = CALLS_UNDER_WAY - self._under_way
         share = max(len(self._waiting) // free, MIN_SHARE)
         group = [self._waiting.popleft()]
-        room = MAX_APPENDS_PER_CALL - len(group[0].row)
-        while self._waiting and len(group) < share and len(self._waiting[0].row) <= room:
-            waiting = self._waiting.popleft()
-            room -= len(waiting.row)
-            group.append(waiting)
+        room = _Room(group[0].row)
+        while self._waiting and len(group) < share and room.takes(self._waiting[0].row):
+            group.append(self._waiting.popleft())
         return group
 
     async def _send(self, group: list[_Waiting]) -> None:
@@ -96,8 +102,40 @@ class GroupCommit:
         except Exception as error:  # every caller of the group has to learn of it
             for waiting in group:
                 call_soon(waiting.done, error)
+            if isinstance(error, (OutcomeUnknown, StoreUnavailable)):
+                self._give_up(error)
             return
         start = 0
         for waiting in group:
             call_soon(waiting.done, outcomes[start : start + len(waiting.row)])
             start += len(waiting.row)
+
+    def _give_up(self, error: Exception) -> None:
+        """Refuse what waits behind a call that tried for as long as it may, instead of trying on.
+
+        Nothing of it was sent, so it is safe to try again.
+        """
+        unavailable = StoreUnavailable(self._store.address.shown, str(error))
+        while self._waiting:
+            asyncio.get_running_loop().call_soon(self._waiting.popleft().done, unavailable)
+
+
+class _Room:
+    """How much more one call may hold: a script that runs long keeps everybody waiting."""
+
+    def __init__(self, first: Sequence[Append]) -> None:
+        self._appends = MAX_APPENDS_PER_CALL
+        self._events = MAX_EVENTS_PER_CALL
+        self._bytes = MAX_BYTES_PER_CALL
+        self._occupy(first)
+
+    def takes(self, row: Sequence[Append]) -> bool:
+        """Whether a row has room; it is taken off if so."""
+        self._occupy(row)
+        return self._appends >= 0 and self._events >= 0 and self._bytes >= 0
+
+    def _occupy(self, row: Sequence[Append]) -> None:
+        self._appends -= len(row)
+        for append in row:
+            self._events -= len(append.events)
+            self._bytes -= size_of(append)

@@ -7,12 +7,16 @@ from typing import Any, NamedTuple, cast
 from whence.actors.aggregate import Decision
 from whence.actors.model import AggregateType, AnyAggregate
 from whence.actors.receipt import Receipt
-from whence.store.append import Append, NewEvent, Remember, check_append
+from whence.store.append import Append, NewEvent, Remember, check_append, size_of
 from whence.store.errors import Conflict, InvalidEvent
 from whence.store.events import Event
 from whence.store.ids import StreamId
-from whence.store.metadata import NO_METADATA, Metadata, encode_metadata
+from whence.store.metadata import Metadata, encode_metadata
 from whence.store.registry import Encoded, EventRegistry
+
+# A row goes out whole, in one call: no more than this, and what the last command brings.
+MAX_EVENTS_PER_ROW = 1_000
+MAX_BYTES_PER_ROW = 1_000_000
 
 
 class Job(NamedTuple):
@@ -52,16 +56,28 @@ class Planner:
     def plan(self, jobs: Sequence[Job], state: AnyAggregate, version: int) -> list[Step]:
         """Decide each command on what the one before it has decided.
 
-        A command that fails, for whatever reason, changes nothing for those behind it.
+        A command that fails, for whatever reason, changes nothing for those behind it. The plan
+        ends early, with at least one step, when its events become many or large.
         """
         steps: list[Step] = []
+        events = size = 0
         for job in jobs:
+            if events >= MAX_EVENTS_PER_ROW or size >= MAX_BYTES_PER_ROW:
+                break
             try:
                 step = self._step(job, state, version)
+            except (StopIteration, asyncio.CancelledError) as error:
+                # Neither may travel through a future: both would mean something else there.
+                wrapped = RuntimeError(f"a command raised {type(error).__name__}")
+                wrapped.__cause__ = error
+                step = Step(job, state, version, error=wrapped)
             except Exception as error:  # a domain may raise anything; it is the caller's
                 step = Step(job, state, version, error=error)
             state, version = step.state, step.version
             steps.append(step)
+            if step.append is not None:
+                events += len(step.append.events)
+                size += size_of(step.append)
         return steps
 
     def _step(self, job: Job, state: AnyAggregate, version: int) -> Step:
@@ -86,7 +102,7 @@ class Planner:
         return self._events.encode(event)
 
     def _append(self, job: Job, version: int, encoded: Sequence[Encoded]) -> Append:
-        metadata = b"" if job.metadata is NO_METADATA else encode_metadata(job.metadata)
+        metadata = encode_metadata(job.metadata)
         events = [NewEvent(one, metadata) for one in encoded]
         return Append(self._stream, version, job.command_id, events, job.remember)
 

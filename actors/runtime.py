@@ -1,6 +1,7 @@
 """The runtime: keeps the live actors, and brings each command to its own."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -17,7 +18,7 @@ from whence.actors.model import AggregateType, AnyAggregate, CommandType, WriteM
 from whence.actors.plan import Job
 from whence.actors.receipt import Receipt, Versioned
 from whence.store.append import Remember
-from whence.store.errors import Conflict, Rejected, StoreUnavailable
+from whence.store.errors import Conflict, OutcomeUnknown, Rejected, StoreUnavailable
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId, check_id
 from whence.store.metadata import NO_METADATA, Metadata
@@ -28,6 +29,8 @@ P = ParamSpec("P")
 # Seconds an actor may be idle before it is passivated, and how many may be live.
 IDLE_FOR = 300.0
 MAX_ACTORS = 100_000
+# How many busy actors are passed over to find an idle one.
+MAX_LOOKS = 16
 # Seconds between two looks for idle actors, and to finish what is under way at the end.
 SWEEP_EVERY = 5.0
 DRAIN_FOR = 20.0
@@ -63,7 +66,8 @@ class Runtime:
     that correct.
 
     Args:
-        max_actors: how many may be live; the least recently used idle ones go first.
+        max_actors: how many may be live; the least recently used idle ones go first. Busy actors
+            are never passivated, so a burst may exceed it while it lasts.
         idle_for: seconds after which an idle actor is passivated.
         remember_for: seconds for which command ids given by callers are remembered.
     """
@@ -198,17 +202,21 @@ class Runtime:
     def _actor(self, kind: AggregateType, stream: StreamId) -> Actor:
         actor = self._actors.pop(stream, None)
         if actor is None:
-            if len(self._actors) >= self._max_actors:
-                self._passivate_first_idle()
+            self._make_room()
             actor = Actor(stream, kind, self.model.events, self.store, self._commit)
         actor.last_used = time.monotonic()
         self._actors[stream] = actor
         return actor
 
-    def _passivate_first_idle(self) -> None:
-        first = next((s for s, actor in self._actors.items() if not actor.busy), None)
-        if first is not None:
-            del self._actors[first]
+    def _make_room(self) -> None:
+        """Passivate idle actors until there is room; the least recently used ones are looked at."""
+        excess = len(self._actors) + 1 - self._max_actors
+        if excess <= 0:
+            return
+        oldest = itertools.islice(self._actors.items(), excess + MAX_LOOKS)
+        idle = [stream for stream, actor in oldest if not actor.busy]
+        for stream in idle[:excess]:
+            del self._actors[stream]
 
     def _passivate_idle(self) -> None:
         too_long_ago = time.monotonic() - self._idle_for
@@ -236,13 +244,20 @@ class Runtime:
         await self.close()
 
     async def close(self) -> None:
-        """Take no more commands, and finish those under way (at most 20 seconds)."""
+        """Take no more commands, and finish those under way (at most 20 seconds).
+
+        Who still waits then gets OutcomeUnknown.
+        """
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        busy = [actor.idle() for actor in self._actors.values() if actor.busy]
-        if busy:
-            await asyncio.wait([asyncio.ensure_future(idle) for idle in busy], timeout=DRAIN_FOR)
+        idle = [asyncio.create_task(actor.idle()) for actor in self._actors.values() if actor.busy]
+        if idle:
+            await asyncio.wait(idle, timeout=DRAIN_FOR)
+        for waiting in idle:
+            waiting.cancel()
+        for actor in self._actors.values():
+            actor.abandon(OutcomeUnknown(str(actor.stream), "this process has ended"))
         self._actors.clear()
 
 

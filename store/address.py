@@ -47,8 +47,12 @@ class Address(NamedTuple):
     def _check(self) -> None:
         try:
             self.pool()
-        except ValueError as error:
-            raise InvalidSetting(f"the server's URL is not valid: {error}", field="url") from None
+        except ValueError:  # its text may quote a part of the password
+            raise InvalidSetting(
+                "the server's URL cannot be read: check its host, port and options, and write "
+                "/ # ? @ : in a password as %2F %23 %3F %40 %3A",
+                field="url",
+            ) from None
 
     @property
     def shown(self) -> str:
@@ -76,7 +80,7 @@ class Address(NamedTuple):
         """A connection of its own. ``timeout``: seconds for one call, blocking included."""
         if self.in_memory:
             return ClientWire(_fake_client(self.url), self.url, knows_shebang=False)
-        return SocketWire(self.pool(), self.shown, timeout)
+        return SocketWire(self.pool(), self.shown, timeout, CONNECT_TIMEOUT)
 
 
 def _fake_client(url: str) -> "Redis":

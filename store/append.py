@@ -13,6 +13,8 @@ from whence.store.wire import Arg
 
 MAX_EVENTS_PER_APPEND = 1_000
 MAX_APPEND_BYTES = 4_000_000
+# Beyond 2^53 a double skips whole numbers; the checksum adds some billions.
+MAX_MOMENT_US = 9_000_000_000_000_000
 # A conflict brings at most so many missed events along; the rest is read.
 MISSED_EVENTS = 100
 
@@ -84,20 +86,31 @@ Outcome = Committed | Duplicate | Conflicted
 
 
 def check_append(append: Append) -> None:
-    """Refuse what is too large before it reaches the server. Raises InvalidEvent."""
+    """Refuse what the server could not store as it is. Raises InvalidEvent."""
     count = len(append.events)
     if not 1 <= count <= MAX_EVENTS_PER_APPEND:
         raise InvalidEvent(
             f"an append to {append.stream} has {count} events; it may have 1 to "
             f"{MAX_EVENTS_PER_APPEND}"
         )
-    if count == 1:  # the registry has checked the size of a single event
-        return
-    size = sum(len(event.encoded.data) for event in append.events)
+    size = size_of(append)
     if size > MAX_APPEND_BYTES:
         raise InvalidEvent(
             f"an append to {append.stream} is {size:,} bytes long; it may have {MAX_APPEND_BYTES:,}"
         )
+
+    for event in append.events:
+        if event.occurred_at_us is not None and abs(event.occurred_at_us) > MAX_MOMENT_US:
+            raise InvalidEvent(
+                f"an event of {append.stream} would lie before 1685 or after 2255: Lua's numbers "
+                "cannot tell microseconds apart there",
+                field="occurred_at",
+            )
+
+
+def size_of(append: Append) -> int:
+    """The bytes that an append brings to the server, without their packing."""
+    return sum(len(event.encoded.data) + len(event.metadata_json) for event in append.events)
 
 
 def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
@@ -143,16 +156,22 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
 
 
 def parse_answer(keys: Keys, append: Append, answer: Sequence[Any]) -> Outcome | Exception:
-    """What append.lua answered for one append; a refusal comes back as the error to raise."""
-    match answer:
-        case [b"committed", int(version), int(position), int(occurred)]:
-            return Committed(version, position, occurred)
-        case [b"duplicate", entries]:
-            return Duplicate(_parse_entries(keys, append.stream, entries))
-        case [b"conflict", int(head), entries]:
-            return Conflicted(head, _parse_entries(keys, append.stream, entries))
-        case _:
-            return _refusal(append, answer)
+    """What append.lua answered for one append; what is wrong with it comes back as an error.
+
+    Nothing is raised: the other appends of the call are stored, whatever became of this one.
+    """
+    try:
+        match answer:
+            case [b"committed", int(version), int(position), int(occurred)]:
+                return Committed(version, position, occurred)
+            case [b"duplicate", entries]:
+                return Duplicate(_parse_entries(keys, append.stream, entries))
+            case [b"conflict", int(head), entries]:
+                return Conflicted(head, _parse_entries(keys, append.stream, entries))
+            case _:
+                return _refusal(append, answer)
+    except CorruptStore as error:
+        return error
 
 
 def _refusal(append: Append, answer: Sequence[Any]) -> Exception:

@@ -24,6 +24,7 @@
     │   ├── StreamVanished        a stream is shorter than what was read from it before
     │   ├── ChecksumMismatch      stored bytes are not the bytes that were written
     │   ├── UnknownEventType      a stored type or schema version has no class
+    │   ├── StreamGap             a version of a stream is missing
     │   ├── FeedGap               a feed position is missing
     │   └── AnchorMismatch        a checkpoint stands on an event that the log does not have
     ├── StoreMismatch             the server holds a store made with other settings

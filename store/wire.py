@@ -127,21 +127,26 @@ class SocketWire:
         pool: a redis-py pool; it knows how to connect, its own connections are not used.
         where: the server, as an error message may name it.
         timeout: seconds to wait for the replies of one call.
+        connect_timeout: seconds to wait for a connection that is ready to be used.
     """
 
     knows_shebang = True
 
-    def __init__(self, pool: ConnectionPool, where: str, timeout: float) -> None:
+    def __init__(
+        self, pool: ConnectionPool, where: str, timeout: float, connect_timeout: float
+    ) -> None:
         self._pool = pool
         self._where = where
         self._timeout = timeout
+        self._connect_timeout = connect_timeout
         self._line: _Line | None = None
-        self._connecting = asyncio.Lock()
+        self._opening: asyncio.Task[_Line] | None = None
+        self._closed = False
 
     async def call(self, commands: Sequence[Command]) -> list[Reply]:
         line = self._line
         if line is None or line.lost:
-            line = await self._connected()
+            line = await self._new_line()
         future = line.send(b"".join(map(_pack, commands)), len(commands))
         try:
             async with asyncio.timeout(self._timeout):
@@ -151,24 +156,33 @@ class SocketWire:
             line.drop(reason)
             raise ConnectionLost(reason) from None
 
-    async def _connected(self) -> _Line:
-        async with self._connecting:
-            if self._line is None or self._line.lost:
-                self._line = await self._connect()
-            return self._line
+    async def _new_line(self) -> _Line:
+        """One attempt for all who wait, and its result or error for each of them."""
+        if self._closed:
+            raise StoreUnavailable(self._where, "this program has closed the connection")
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
 
-    async def _connect(self) -> _Line:
+    async def _open(self) -> _Line:
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable(self._where, str(error)) from error
-        return _Line(_taken_from(connection))
+            # The handshake as well: a server may accept and then say nothing.
+            async with asyncio.timeout(self._connect_timeout):
+                await connection.connect()  # type: ignore[no-untyped-call]
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            await connection.disconnect(nowait=True)
+            reason = str(error) or f"no connection within {self._connect_timeout} s"
+            raise StoreUnavailable(self._where, reason) from error
+        self._line = _Line(_taken_from(connection))
+        if self._closed:
+            self._line.drop("closed")
+        return self._line
 
     async def close(self) -> None:
+        self._closed = True
         if self._line is not None:
             self._line.drop("closed")
-            self._line = None
 
 
 def _taken_from(connection: AbstractConnection) -> asyncio.StreamWriter:
@@ -190,6 +204,7 @@ class ClientWire:
     def __init__(self, client: "Redis", where: str, *, knows_shebang: bool) -> None:
         self._client = client
         self._where = where
+        self._in_order = asyncio.Lock()
         self.knows_shebang = knows_shebang
         client.response_callbacks.clear()
 
@@ -198,7 +213,8 @@ class ClientWire:
         for command in commands:
             pipeline.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
         try:
-            replies = await pipeline.execute(raise_on_error=False)
+            async with self._in_order:
+                replies = await pipeline.execute(raise_on_error=False)
         except (RedisConnectionError, OSError) as error:
             raise ConnectionLost(str(error)) from error
         return [_as_server_error(r) if isinstance(r, ResponseError) else r for r in replies]

@@ -23,8 +23,11 @@ Text = Annotated[str, Meta(min_length=1, max_length=500)]
 
 class Item(Struct, frozen=True):
     sku: Text
-    quantity: Annotated[int, Meta(ge=1)]
-    price: Annotated[int, Meta(ge=0)]  # of one piece, in cents
+    quantity: Annotated[int, Meta(ge=1, le=100_000)]
+    price: Annotated[int, Meta(ge=0, le=100_000_000)]  # of one piece, in cents
+
+
+Items = Annotated[tuple[Item, ...], Meta(max_length=1_000)]
 
 
 class OrderPlaced(Event):
@@ -61,7 +64,7 @@ class Order(Aggregate[OrderEvent]):
     reason: str = ""
 
     @command
-    def place(self, user_id: Text, items: tuple[Item, ...]) -> OrderPlaced:
+    def place(self, user_id: Text, items: Items) -> OrderPlaced:
         if self.status != "new":
             raise Rejected("this order has already been placed")
         if not items:

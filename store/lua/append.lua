@@ -60,12 +60,16 @@ local function head_of(key)
   local head = heads[key]
   if head == nil then
     local last = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
+    -- broken: an earlier append to this stream in this call was not stored
     if type(last) ~= 'table' or last.err then
       head = { refused = type(last) == 'table' and last.err or 'WRONGTYPE' }
     elseif #last == 0 then
-      head = { version = 0, occurred = -math.huge }
+      head = { version = 0, occurred = -math.huge, broken = false }
     else
-      head = { version = number_in(last[1][1]), occurred = occurred_in(last[1][2]) }
+      head = { version = number_in(last[1][1]), occurred = occurred_in(last[1][2]), broken = false }
+      if not head.occurred then
+        head.refused = 'its last entry was not written by Whence'
+      end
     end
     heads[key] = head
   end
@@ -76,15 +80,26 @@ local positions = {}
 local function position_of(key)
   local position = positions[key]
   if position == nil then
-    local last = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)
+    local last = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
+    if type(last) ~= 'table' or last.err then
+      return nil
+    end
     position = #last == 0 and 0 or number_in(last[1][1])
   end
   return position
 end
 
-local function stored_by(key, expected, command)
-  local entries = redis.call('XRANGE', key, id_of(expected + 1), id_of(expected + 1))
-  return #entries == 1 and command_in(entries[1][2]) == command
+-- The entries after a version that carry a command id, at most count of them; nil without any.
+local function stored_by(key, expected, command, count)
+  local entries = redis.call('XRANGE', key, id_of(expected + 1), id_of(expected + count))
+  local own = {}
+  for i, entry in ipairs(entries) do
+    if command_in(entry[2]) ~= command then
+      break
+    end
+    own[i] = entry
+  end
+  return own[1] and own
 end
 
 local feeds = tonumber(ARGV[1])
@@ -161,9 +176,10 @@ local function check(number, at)
   -- What was decided on top of an append that is not stored must not be stored either, even where
   -- another writer has by chance brought the stream to the version that it expects.
   if head.version ~= expected or head.broken then
-    if not head.broken and expected < head.version and stored_by(key, expected, command) then
-      return { 'duplicate',
-        redis.call('XRANGE', key, id_of(expected + 1), id_of(expected + count)) }
+    local own = not head.broken and expected < head.version
+      and stored_by(key, expected, command, count)
+    if own then
+      return { 'duplicate', own }
     end
     head.broken = true
     return { 'conflict', head.version,
@@ -176,10 +192,14 @@ local function check(number, at)
   end
   local feed = KEYS[tonumber(ARGV[at])]
   local position = position_of(feed)
+  if not position then
+    head.broken = true
+    return { 'refused', 'the feed of its partition is no stream' }
+  end
   accepted[#accepted + 1] = { key = key, feed = feed, at = at, count = count,
     version = expected, position = position, moments = given, command = command,
     memory = memory }
-  heads[key] = { version = expected + count, occurred = given[count] }
+  heads[key] = { version = expected + count, occurred = given[count], broken = false }
   positions[feed] = position + count
   if memory then
     memories[memory] = string.format('%s %.0f %d', ARGV[at + 5], expected + 1, count)

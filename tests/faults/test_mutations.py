@@ -21,7 +21,7 @@ def mutated(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
 async def test_without_the_command_id_check_a_lost_answer_becomes_a_false_conflict(
     monkeypatch: pytest.MonkeyPatch, valkey_url: str, namespace: str
 ) -> None:
-    mutated(monkeypatch, "and stored_by(key, expected, command)", "and false")
+    mutated(monkeypatch, "and stored_by(key, expected, command, count)", "and false")
     async with proxy_to(valkey_url) as proxy, open_store(proxy.url, namespace=namespace) as store:
         proxy.lose_reply = FirstOnly(b"committed")
 

@@ -81,6 +81,19 @@ class TestAppend:
         assert [r.occurred_at_us for r in again.records] == [first.occurred_at_us] * 2
         assert await store.head(account()) == 3
 
+    async def test_a_duplicate_answers_with_the_events_of_that_command_alone(
+        self, store: EventStore
+    ) -> None:
+        await store.append(append_of(account(), 0, Opened("ann"), command="c1"))
+        await store.append(append_of(account(), 1, Deposited(1), command="c2"))
+
+        again = await store.append(
+            append_of(account(), 0, Opened("ann"), Opened("x"), command="c1")
+        )
+
+        assert isinstance(again, Duplicate)
+        assert [registry.decode(record) for record in again.records] == [Opened("ann")]
+
     async def test_many_appends_in_one_call_have_answers_of_their_own(
         self, store: EventStore
     ) -> None:
@@ -321,6 +334,24 @@ class TestMoments:
             moon_landing,
             moon_landing + timedelta(minutes=1),
         ]
+
+    @pytest.mark.parametrize("year", [1600, 9999])
+    async def test_a_moment_that_lua_cannot_keep_exactly_is_refused(
+        self, store: EventStore, year: int
+    ) -> None:
+        with pytest.raises(InvalidEvent, match="before 1685 or after 2255"):
+            await store.append(append_of(account(), 0, Opened("ann"), at=NOON.replace(year=year)))
+
+        assert await store.head(account()) == 0
+
+    @pytest.mark.parametrize("year", [1686, 2254])
+    async def test_the_moments_at_both_ends_are_kept_exactly(
+        self, store: EventStore, year: int
+    ) -> None:
+        moment = NOON.replace(year=year, microsecond=999_999)
+        await store.append(append_of(account(), 0, Opened("ann"), at=moment))
+
+        assert [r.occurred_at async for r in store.read(account())] == [moment]
 
     async def test_going_back_is_refused(self, store: EventStore) -> None:
         await store.append(append_of(account(), 0, Opened("ann"), at=NOON))

@@ -58,6 +58,12 @@ def test_a_url_that_names_no_server_is_refused(url: str) -> None:
     assert caught.value.field == "url"
 
 
+def test_a_password_that_breaks_the_url_is_not_repeated() -> None:
+    with pytest.raises(InvalidSetting, match="cannot be read") as caught:
+        Address.parse("redis://:se/cret@host:6379")
+    assert "se" not in str(caught.value).split()
+
+
 def test_a_password_is_never_shown() -> None:
     address = Address.parse("valkey://ann:secret@example:7000/2")
 

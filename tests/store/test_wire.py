@@ -1,7 +1,8 @@
 """Our wire says what redis-py says, and is honest about what it does not know."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
@@ -116,6 +117,67 @@ async def test_what_is_not_redis_is_a_lost_connection() -> None:
         await wire.close()
         server.close()
         await server.wait_closed()
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncGenerator[tuple[str, list[int]]]:
+    """A server that accepts and says nothing: its URL, and a list that grows with each visitor."""
+    visits: list[int] = []
+    over = asyncio.Event()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits.append(1)
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", visits
+    finally:
+        over.set()
+        server.close()
+
+
+async def test_a_server_that_accepts_and_says_nothing_is_unavailable() -> None:
+    async with silent_server() as (url, visits), asyncio.timeout(10):
+        address = Address.parse(url)
+        wire = SocketWire(address.pool(), address.shown, timeout=1, connect_timeout=0.1)
+
+        with pytest.raises(StoreUnavailable, match=r"no connection within 0\.1 s"):
+            await wire.call([("PING",)])
+        await wire.close()
+    assert len(visits) == 1
+
+
+async def test_all_who_wait_for_a_connection_share_one_attempt() -> None:
+    async with silent_server() as (url, visits), asyncio.timeout(10):
+        address = Address.parse(url)
+        wire = SocketWire(address.pool(), address.shown, timeout=1, connect_timeout=0.2)
+
+        calls = [wire.call([("PING",)]) for _ in range(50)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        await wire.close()
+
+    assert {type(result) for result in results} == {StoreUnavailable}
+    assert len(visits) == 1
+
+
+async def test_a_wire_that_was_closed_stays_closed(valkey_url: str) -> None:
+    wire = Address.parse(valkey_url).wire()
+    await wire.call([("PING",)])
+    await wire.close()
+
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await wire.call([("PING",)])
+
+
+async def test_in_memory_a_thousand_may_call_at_once(namespace: str) -> None:
+    wire = Address.parse(f"memory://{namespace}").wire()
+
+    replies = await asyncio.gather(*[wire.call([("INCR", "n")]) for _ in range(1000)])
+
+    assert [reply for (reply,) in replies] == list(range(1, 1001))
+    await wire.close()
 
 
 def test_a_socket_address_gets_the_fast_wire(valkey_url: str) -> None:
