@@ -7,7 +7,7 @@ ClientWire does the same through redis-py itself: for fakeredis, and as the refe
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import hiredis
@@ -60,6 +60,10 @@ class Wire(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+# Looks at a server through the call it is given.
+Guard = Callable[[Callable[[Sequence[Command]], Awaitable[list[Reply]]]], Awaitable[None]]
 
 
 class _Waiter:
@@ -123,16 +127,23 @@ class _Line(asyncio.Protocol):
 class SocketWire:
     """A Wire over one socket that is opened on demand and again after a loss.
 
+    A call may also raise what ``guard`` raises; nothing was sent then.
+
     Args:
         pool: a redis-py pool; it knows how to connect, its own connections are not used.
         where: the server, as an error message may name it.
         timeout: seconds to wait for the replies of one call.
+        guard: looks at the server through each new connection before anything else is sent on it,
+            and raises if it is not to be used.
     """
 
     knows_shebang = True
 
-    def __init__(self, pool: ConnectionPool, where: str, timeout: float) -> None:
+    def __init__(
+        self, pool: ConnectionPool, where: str, timeout: float, guard: Guard | None = None
+    ) -> None:
         self._pool = pool
+        self._guard = guard
         self._where = where
         self._timeout = timeout
         self._line: _Line | None = None
@@ -142,6 +153,9 @@ class SocketWire:
         line = self._line
         if line is None or line.lost:
             line = await self._connected()
+        return await self._exchange(line, commands)
+
+    async def _exchange(self, line: _Line, commands: Sequence[Command]) -> list[Reply]:
         future = line.send(b"".join(map(_pack, commands)), len(commands))
         try:
             async with asyncio.timeout(self._timeout):
@@ -163,7 +177,19 @@ class SocketWire:
             await connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             raise StoreUnavailable(self._where, str(error)) from error
-        return _Line(_taken_from(connection))
+        line = _Line(_taken_from(connection))
+        if self._guard is not None:
+            await self._look(line, self._guard)
+        return line
+
+    async def _look(self, line: _Line, guard: Guard) -> None:
+        try:
+            await guard(lambda commands: self._exchange(line, commands))
+        except ConnectionLost as error:
+            raise StoreUnavailable(self._where, str(error)) from error
+        except BaseException:
+            line.drop("not to be used")
+            raise
 
     async def close(self) -> None:
         if self._line is not None:
