@@ -115,8 +115,8 @@ class Promise(NamedTuple):
         if state.info and state.replicas < wanted:
             raise DurabilityRefused(
                 where,
-                f"{state.replicas} replicas are in step with it, and durability {self.durability} "
-                f"needs {wanted}",
+                f"replicas in step with it: {state.replicas}; durability {self.durability} needs "
+                f"{wanted}",
                 "start them, or lower the number",
             )
         (answer,) = await call([("WAIT", 0, 0)])
