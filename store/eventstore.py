@@ -275,13 +275,16 @@ class EventStore:
 
     async def ask_many(self, commands: Sequence[Command]) -> list[Reply]:
         """``ask`` for many commands in one round trip; the first error reply is raised."""
-        replies = await self._read_replies(commands) if commands else []
+        replies = await self.replies_to(commands)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ServerError):
                 raise ServerRefused(" ".join(map(str, command[:2])), str(reply))
         return replies
 
-    async def _read_replies(self, commands: Sequence[Command]) -> list[Reply]:
+    async def replies_to(self, commands: Sequence[Command]) -> list[Reply]:
+        """``ask_many`` with each error reply as a value, in the place of the reply."""
+        if not commands:
+            return []
         try:
             return await self._reading.call(commands)
         except ConnectionLost:

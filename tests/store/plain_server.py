@@ -55,7 +55,8 @@ class PlainServer:
 def ask(url: str, *command: str | int) -> Any:
     """Send one command over a connection of its own."""
     with Redis.from_url(url, protocol=2) as client:  # pyright: ignore[reportUnknownMemberType]
-        return client.execute_command(*command)
+        client_command: Callable[..., Any] = client.execute_command  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return client_command(*command)
 
 
 def setting(server: EmbeddedServer, name: str, value: str) -> None:
