@@ -165,12 +165,13 @@ def _eviction(state: ServerState, durability: Durability) -> Finding:
         return _unseen(name, "INFO")
     if found == "noeviction":
         return Finding(name, found)
-    harmless = durability == RELAXED and not found.startswith("allkeys")
+    all_keys = found.startswith("allkeys")
+    deletes = "keys, events among them" if all_keys else "keys that expire, such as leases"
     return Finding(
         name,
         found,
-        "warning" if harmless else "danger",
-        "a full server deletes keys, events among them: CONFIG SET maxmemory-policy noeviction",
+        "danger" if all_keys or durability != RELAXED else "warning",
+        f"a full server deletes {deletes}: CONFIG SET maxmemory-policy noeviction",
     )
 
 

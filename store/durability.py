@@ -1,19 +1,16 @@
 """What an acknowledged append survives: a promise with a name, held against the server."""
 
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, NamedTuple
 
 from whence.store.errors import DurabilityRefused, InvalidSetting, StoreUnavailable, shown
 from whence.store.server_state import STATE_COMMANDS, ServerState, parse_state
-from whence.store.wire import Command, Reply, ServerError
+from whence.store.wire import Call, Command, Reply, ServerError
 
 # Milliseconds that one WAIT takes at most; well below the time that a call may take.
 REPLICAS_WITHIN_MS = 1_000
 MAX_REPLICAS = 9
 
 _REPLICATED = "replicated:"
-
-Call = Callable[[Sequence[Command]], Awaitable[list[Reply]]]
 
 
 class Durability(NamedTuple):

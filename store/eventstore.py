@@ -10,7 +10,7 @@ import anyio
 
 from whence.store.address import Address
 from whence.store.append import Append, Outcome, append_call, check_append, parse_answer
-from whence.store.durability import FSYNC, RELAXED, Call, Durability, Promise, TooFewReplicas
+from whence.store.durability import FSYNC, RELAXED, Durability, Promise, TooFewReplicas
 from whence.store.errors import (
     CorruptStore,
     DurabilityRefused,
@@ -25,7 +25,7 @@ from whence.store.ids import StreamId
 from whence.store.keys import Keys
 from whence.store.recorded import Recorded, microseconds, parse_entry
 from whence.store.script import ScriptCall, run_scripts
-from whence.store.wire import Arg, Command, ConnectionLost, Reply, ServerError
+from whence.store.wire import Arg, Call, Command, ConnectionLost, Reply, ServerError
 
 PAGE = 500
 

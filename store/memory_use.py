@@ -84,6 +84,6 @@ async def _recent(store: EventStore) -> list[StreamId]:
 
 
 def _size(entries: Reply) -> int:
-    """The bytes of the one entry of a reply: its values, for the names are stored once a node."""
-    ((_, fields),) = cast("Sequence[tuple[bytes, Sequence[bytes]]]", entries)
-    return _FRAME + sum(map(len, fields[1::2]))
+    """The bytes of the entries of a reply: their values, for names are stored once a node."""
+    parsed = cast("Sequence[tuple[bytes, Sequence[bytes]]]", entries)
+    return sum(_FRAME + sum(map(len, fields[1::2])) for _, fields in parsed)

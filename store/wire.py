@@ -62,8 +62,9 @@ class Wire(Protocol):
     async def close(self) -> None: ...
 
 
+Call = Callable[[Sequence[Command]], Awaitable[list[Reply]]]
 # Looks at a server through the call it is given.
-Guard = Callable[[Callable[[Sequence[Command]], Awaitable[list[Reply]]]], Awaitable[None]]
+Guard = Callable[[Call], Awaitable[None]]
 
 
 class _Waiter:
