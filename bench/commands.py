@@ -31,7 +31,7 @@ def figures() -> Iterator[Figure]:
 async def _measure(url: str, fsync: Literal["always", "everysec"], callers: int) -> Figure:
     namespace = f"commands-{callers}"
     async with (
-        open_store(url, namespace=namespace) as store,
+        open_store(url, namespace=namespace, durability="relaxed") as store,
         Runtime(store, domain.write_model) as runtime,
     ):
         bare = BareLoop(store)

@@ -29,7 +29,7 @@ async def _measure() -> Figure:
 
 async def _bytes_per_event(node_bytes: int | None = None) -> float:
     with server("everysec") as running:
-        async with open_store(running.url) as store:
+        async with open_store(running.url, durability="relaxed") as store:
             if node_bytes is not None:
                 await store.ask("CONFIG", "SET", "stream-node-max-bytes", node_bytes)
             before = await _used(store)

@@ -26,7 +26,7 @@ def figures() -> Iterator[Figure]:
 
 
 async def _measure(url: str) -> Figure:
-    async with open_store(url, namespace="projection") as store:
+    async with open_store(url, namespace="projection", durability="relaxed") as store:
         await _fill(store)
         pair = await compared(lambda: _project(store), lambda: _read(store), rounds=3)
     against = "reading the feed and its events, 200 at a time"

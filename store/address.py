@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from whence.store.errors import InvalidSetting, shown
-from whence.store.wire import ClientWire, SocketWire, Wire
+from whence.store.wire import ClientWire, Guard, SocketWire, Wire
 
 # Seconds. A command that takes longer has an unknown outcome and is resolved by asking again.
 CALL_TIMEOUT = 5.0
@@ -76,11 +76,16 @@ class Address(NamedTuple):
             retry=Retry(NoBackoff(), 0),
         )
 
-    def wire(self, timeout: float = CALL_TIMEOUT) -> Wire:
-        """A connection of its own. ``timeout``: seconds for one call, blocking included."""
+    def wire(self, timeout: float = CALL_TIMEOUT, guard: Guard | None = None) -> Wire:
+        """A connection of its own.
+
+        Args:
+            timeout: seconds for one call, blocking included.
+            guard: looks at the server each time it connects; never at one in memory.
+        """
         if self.in_memory:
             return ClientWire(_fake_client(self.url), self.url, knows_shebang=False)
-        return SocketWire(self.pool(), self.shown, timeout, CONNECT_TIMEOUT)
+        return SocketWire(self.pool(), self.shown, timeout, CONNECT_TIMEOUT, guard)
 
 
 def _fake_client(url: str) -> "Redis":

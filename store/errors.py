@@ -27,7 +27,8 @@
     │   ├── StreamGap             a version of a stream is missing
     │   ├── FeedGap               a feed position is missing
     │   └── AnchorMismatch        a checkpoint stands on an event that the log does not have
-    ├── StoreMismatch             the server holds a store made with other settings
+    ├── StoreMismatch             the server is not as this program needs it
+    │   └── DurabilityRefused     it keeps less than the durability asked for; nothing was written
     ├── ServerRefused             the server answered with an error of its own
     ├── EmbeddedServerError       the embedded server cannot start or ended by itself
     │   ├── DataDirectoryInUse    another server runs on it
@@ -56,6 +57,7 @@ __all__ = [
     "CorruptStore",
     "DataDirectoryInUse",
     "DataDirectoryUnsafe",
+    "DurabilityRefused",
     "EmbeddedServerError",
     "FeedGap",
     "InvalidCommand",
@@ -330,7 +332,19 @@ class AnchorMismatch(CorruptStore):
 
 
 class StoreMismatch(WhenceError):
-    """The store on the server was made with other settings than this program has."""
+    """The server, or the store on it, has other settings than this program relies on."""
+
+
+class DurabilityRefused(StoreMismatch):
+    """The server keeps less than the durability asked for, or does not show it. Nothing was sent.
+
+    ``wrong`` says what was found, ``remedy`` what to do.
+    """
+
+    def __init__(self, where: str, wrong: str, remedy: str) -> None:
+        self.wrong = wrong
+        self.remedy = remedy
+        super().__init__(f"the server at {where} is not durable enough: {wrong}; {remedy}")
 
 
 class ServerRefused(WhenceError):

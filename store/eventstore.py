@@ -10,9 +10,11 @@ import anyio
 
 from whence.store.address import Address
 from whence.store.append import Append, Outcome, append_call, check_append, parse_answer
+from whence.store.durability import FSYNC, RELAXED, Durability, Promise, TooFewReplicas
 from whence.store.errors import (
     CommandIdReused,
     CorruptStore,
+    DurabilityRefused,
     OutcomeUnknown,
     ServerRefused,
     StoreUnavailable,
@@ -24,8 +26,8 @@ from whence.store.identity import Identity, establish
 from whence.store.ids import StreamId
 from whence.store.keys import Keys
 from whence.store.recorded import Recorded, microseconds, parse_entry
-from whence.store.script import run_scripts
-from whence.store.wire import Arg, Command, ConnectionLost, Reply, ServerError, Wire
+from whence.store.script import ScriptCall, run_scripts
+from whence.store.wire import Arg, Call, Command, ConnectionLost, Reply, ServerError
 
 PAGE = 500
 
@@ -33,6 +35,8 @@ PAGE = 500
 RESOLVE_FOR = 15.0
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.5
+
+_DEFAULT = Promise()
 
 # The server says that it executed nothing, and that this will pass.
 _TRANSIENT = ("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY")
@@ -51,14 +55,21 @@ class EventStore:
         keys: Keys,
         identity: Identity,
         *,
+        promise: Promise = _DEFAULT,
         resolve_for: float = RESOLVE_FOR,
     ) -> None:
         self.address = address
         self.keys = keys
         self.identity = identity
-        self._writing = address.wire()
+        self.durability = RELAXED if address.in_memory else promise.durability
+        self._promise = promise
+        # A server that comes back may have another configuration, or be another server.
+        self._writing = address.wire(guard=self._hold)
         self._reading = address.wire()
         self._resolve_for = resolve_for
+
+    async def _hold(self, call: Call) -> None:
+        await self._promise.check(self.address.shown, call)
 
     async def append(self, append: Append) -> Outcome:
         """Append to one stream; see ``append_many``, whose errors this raises."""
@@ -71,8 +82,8 @@ class EventStore:
         """Make many appends in one call; each succeeds or fails for itself.
 
         A lost answer is resolved here: the same command ids are sent again at the same versions,
-        which commits what was not stored and recognises what was. Several appends to one stream
-        must follow on from each other.
+        which commits what was not stored and recognises what was. So is an answer that too few
+        replicas acknowledged. Several appends to one stream must follow on from each other.
 
         Returns:
             One outcome per append: Committed, Duplicate, Conflicted, or the error of that append
@@ -80,9 +91,12 @@ class EventStore:
 
         Raises:
             InvalidEvent: an append is too large; nothing was sent.
-            OutcomeUnknown: the server did not answer for 15 seconds after something was sent.
+            OutcomeUnknown: the server did not answer for 15 seconds after something was sent, or
+                not enough replicas did.
             StoreUnavailable: it could not be reached for as long, and nothing was sent.
             ServerRefused: it answered with an error (out of memory, no permission); nothing stored.
+            DurabilityRefused: it came back with settings that keep less than was promised; nothing
+                was sent.
         """
         for append in appends:
             check_append(append)
@@ -99,20 +113,35 @@ class EventStore:
         in_doubt = False
         while True:
             try:
-                (reply,) = await run_scripts(self._writing, [call])
-            except (ConnectionLost, StoreUnavailable) as error:
-                in_doubt = in_doubt or isinstance(error, ConnectionLost)
+                return await self._answers(call)
+            except (ConnectionLost, StoreUnavailable, TooFewReplicas) as error:
+                in_doubt = in_doubt or not isinstance(error, StoreUnavailable)
                 failure: Exception = error
-            else:
-                if not isinstance(reply, ServerError):
-                    return cast("list[Any]", reply)
-                if not str(reply).startswith(_TRANSIENT):
-                    raise self._refusal(appends, reply, in_doubt=in_doubt)
-                failure = reply
+            except (ServerError, DurabilityRefused) as error:
+                if not str(error).startswith(_TRANSIENT):
+                    raise self._refusal(appends, error, in_doubt=in_doubt) from error
+                failure = error
             if time.monotonic() > give_up:
                 raise self._refusal(appends, failure, in_doubt=in_doubt) from failure
             await anyio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _answers(self, call: ScriptCall) -> list[Any]:
+        """The answers of append.lua, once as many replicas as promised have what it wrote.
+
+        WAIT asks for all that the server had written by then, so a duplicate's answer, which writes
+        nothing, waits for the replicas like the first one.
+        """
+        wait = self.durability.wait
+        if wait is None:
+            (reply,) = await run_scripts(self._writing, [call])
+        else:
+            reply, acknowledged = await run_scripts(self._writing, [call], then=[wait])
+            if not isinstance(reply, ServerError):
+                self.durability.check_acknowledged(acknowledged)
+        if isinstance(reply, ServerError):
+            raise reply
+        return cast("list[Any]", reply)
 
     def _refusal(
         self, appends: Sequence[Append], failure: Exception, *, in_doubt: bool
@@ -121,7 +150,7 @@ class EventStore:
         what = str(appends[0].stream) if len(appends) == 1 else f"{len(appends)} appends"
         if in_doubt:
             return OutcomeUnknown(f"an append to {what}", str(failure))
-        if isinstance(failure, StoreUnavailable):
+        if isinstance(failure, (StoreUnavailable, DurabilityRefused)):
             return failure
         return ServerRefused(f"to append to {what}", str(failure))
 
@@ -267,13 +296,16 @@ class EventStore:
 
     async def ask_many(self, commands: Sequence[Command]) -> list[Reply]:
         """``ask`` for many commands in one round trip; the first error reply is raised."""
-        replies = await self._read_replies(commands) if commands else []
+        replies = await self.replies_to(commands)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ServerError):
                 raise ServerRefused(" ".join(map(str, command[:2])), str(reply))
         return replies
 
-    async def _read_replies(self, commands: Sequence[Command]) -> list[Reply]:
+    async def replies_to(self, commands: Sequence[Command]) -> list[Reply]:
+        """``ask_many`` with each error reply as a value, in the place of the reply."""
+        if not commands:
+            return []
         try:
             return await self._reading.call(commands)
         except ConnectionLost:
@@ -299,7 +331,12 @@ def _pointed_at(records: dict[tuple[StreamId, int], Recorded], pointer: Pointer)
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, namespace: str = "whence", partitions: int | None = None
+    url: str,
+    *,
+    namespace: str = "whence",
+    partitions: int | None = None,
+    durability: Durability | str = FSYNC,
+    assert_durability: bool = False,
 ) -> AsyncGenerator[EventStore]:
     """Open the store at a URL, and make it if the server has none of that name.
 
@@ -307,23 +344,32 @@ async def open_store(
         url: ``redis://``, ``rediss://``, ``valkey://``, ``unix://`` or ``memory://``.
         namespace: keeps several stores on one server apart.
         partitions: for a new store, 64 unless given; fixed from then on. None takes what is there.
+        durability: ``fsync``, ``relaxed`` or ``replicated:N``; see ``Durability``. The server is
+            compared with it now, and again whenever the writing connection is made anew. A store
+            in memory is ``relaxed`` by nature.
+        assert_durability: the operator vouches for settings that the server does not show.
 
     Raises:
-        InvalidSetting: the URL, namespace or partition count is not acceptable.
+        InvalidSetting: the URL, namespace, durability or partition count is not acceptable.
+        DurabilityRefused: the server keeps less than ``durability``, or does not show it.
         StoreMismatch: the store there was made with other settings.
         StoreUnavailable, ServerRefused: the server cannot be used.
     """
     address = Address.parse(url)
-    identity = await _identify(address, namespace, partitions)
-    store = EventStore(address, Keys(namespace, identity.partitions), identity)
+    named = Durability.parse(durability) if isinstance(durability, str) else durability
+    promise = Promise(named, assert_durability)
+    identity = await _identify(address, namespace, partitions, promise)
+    store = EventStore(address, Keys(namespace, identity.partitions), identity, promise=promise)
     try:
         yield store
     finally:
         await store.close()
 
 
-async def _identify(address: Address, namespace: str, partitions: int | None) -> Identity:
-    wire: Wire = address.wire()
+async def _identify(
+    address: Address, namespace: str, partitions: int | None, promise: Promise
+) -> Identity:
+    wire = address.wire(guard=lambda call: promise.check_at_start(address.shown, call))
     try:
         return await establish(wire, namespace, partitions)
     except ConnectionLost as error:

@@ -42,17 +42,23 @@ def store_script(name: str) -> Script:
     return Script.read(Path(__file__).parent / "lua" / f"{name}.lua")
 
 
-async def run_scripts(wire: Wire, calls: Sequence[ScriptCall]) -> list[Reply]:
+async def run_scripts(
+    wire: Wire, calls: Sequence[ScriptCall], *, then: Sequence[Command] = ()
+) -> list[Reply]:
     """Send independent script calls in one write; errors come back as values, in their place.
 
     EVALSHA first; what the server does not know (a restart, SCRIPT FLUSH) goes again as EVAL. A
     call that answered NOSCRIPT has done nothing, so that is not a second execution.
+
+    ``then``: commands that follow the calls in the same write, and do so again when a call goes
+    again; their replies come last.
     """
-    replies = await wire.call([_evalsha(call, wire) for call in calls])
+    replies = await wire.call([*(_evalsha(call, wire) for call in calls), *then])
     unknown = [i for i, reply in enumerate(replies) if _is_noscript(reply)]
     if unknown:
-        again = await wire.call([_eval(calls[i], wire) for i in unknown])
-        for i, reply in zip(unknown, again, strict=True):
+        again = await wire.call([*(_eval(calls[i], wire) for i in unknown), *then])
+        places = [*unknown, *range(len(calls), len(replies))]
+        for i, reply in zip(places, again, strict=True):
             replies[i] = reply
     return replies
 

@@ -7,7 +7,7 @@ ClientWire does the same through redis-py itself: for fakeredis, and as the refe
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import hiredis
@@ -60,6 +60,11 @@ class Wire(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+Call = Callable[[Sequence[Command]], Awaitable[list[Reply]]]
+# Looks at a server through the call it is given.
+Guard = Callable[[Call], Awaitable[None]]
 
 
 class _Waiter:
@@ -120,22 +125,35 @@ class _Line(asyncio.Protocol):
                 future.set_exception(ConnectionLost(reason))
 
 
+_CLOSED = "this program has closed the connection"
+
+
 class SocketWire:
     """A Wire over one socket that is opened on demand and again after a loss.
+
+    A call may also raise what ``guard`` raises; nothing was sent then.
 
     Args:
         pool: a redis-py pool; it knows how to connect, its own connections are not used.
         where: the server, as an error message may name it.
         timeout: seconds to wait for the replies of one call.
         connect_timeout: seconds to wait for a connection that is ready to be used.
+        guard: looks at the server through each new connection before anything else is sent on it,
+            and raises if it is not to be used.
     """
 
     knows_shebang = True
 
     def __init__(
-        self, pool: ConnectionPool, where: str, timeout: float, connect_timeout: float
+        self,
+        pool: ConnectionPool,
+        where: str,
+        timeout: float,
+        connect_timeout: float,
+        guard: Guard | None = None,
     ) -> None:
         self._pool = pool
+        self._guard = guard
         self._where = where
         self._timeout = timeout
         self._connect_timeout = connect_timeout
@@ -147,6 +165,9 @@ class SocketWire:
         line = self._line
         if line is None or line.lost:
             line = await self._new_line()
+        return await self._exchange(line, commands)
+
+    async def _exchange(self, line: _Line, commands: Sequence[Command]) -> list[Reply]:
         future = line.send(b"".join(map(_pack, commands)), len(commands))
         try:
             async with asyncio.timeout(self._timeout):
@@ -159,7 +180,7 @@ class SocketWire:
     async def _new_line(self) -> _Line:
         """One attempt for all who wait, and its result or error for each of them."""
         if self._closed:
-            raise StoreUnavailable(self._where, "this program has closed the connection")
+            raise StoreUnavailable(self._where, _CLOSED)
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
         return await asyncio.shield(self._opening)
@@ -174,10 +195,23 @@ class SocketWire:
             await connection.disconnect(nowait=True)
             reason = str(error) or f"no connection within {self._connect_timeout} s"
             raise StoreUnavailable(self._where, reason) from error
-        self._line = _Line(_taken_from(connection))
+        line = _Line(_taken_from(connection))
+        if self._guard is not None:
+            await self._look(line, self._guard)
         if self._closed:
-            self._line.drop("closed")
-        return self._line
+            line.drop("closed")
+            raise StoreUnavailable(self._where, _CLOSED)
+        self._line = line
+        return line
+
+    async def _look(self, line: _Line, guard: Guard) -> None:
+        try:
+            await guard(lambda commands: self._exchange(line, commands))
+        except ConnectionLost as error:
+            raise StoreUnavailable(self._where, str(error)) from error
+        except BaseException:
+            line.drop("not to be used")
+            raise
 
     async def close(self) -> None:
         self._closed = True

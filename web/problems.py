@@ -81,6 +81,12 @@ KINDS: dict[type[Exception], Kind] = {
         "The event store refused the request",
         "nothing was stored; the operator finds the reason in the log",
     ),
+    errors.DurabilityRefused: Kind(
+        503,
+        "store-not-durable",
+        "The event store is not as durable as it should be",
+        "nothing was stored; the operator finds the reason in the log",
+    ),
     errors.CorruptStore: Kind(500, "corrupt-store", "The stored events contradict themselves"),
     errors.UnknownEventType: Kind(500, "unknown-event-type", "A stored event has an unknown type"),
     errors.ViewError: Kind(500, "view-mismatch", "The view and its projection do not fit"),

@@ -15,6 +15,7 @@ from whence.actors.runtime import CommandRequest
 from whence.store.errors import (
     ChecksumMismatch,
     Conflict,
+    DurabilityRefused,
     OutcomeUnknown,
     ServerRefused,
     StoreUnavailable,
@@ -214,6 +215,7 @@ class TestFailures:
             (OutcomeUnknown("an append", "no answer from 10.0.0.5"), 503, "outcome-unknown"),
             (StoreUnavailable("redis://10.0.0.5", "refused"), 503, "store-unavailable"),
             (ServerRefused("to append", "OOM at 10.0.0.5"), 503, "store-refused"),
+            (DurabilityRefused("10.0.0.5", "no log", "set one"), 503, "store-not-durable"),
             (ChecksumMismatch(STREAM, 3), 500, "corrupt-store"),
             (WhenceError("about 10.0.0.5"), 500, "internal-error"),
             (RuntimeError("about 10.0.0.5"), 500, "internal-error"),

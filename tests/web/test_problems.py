@@ -51,6 +51,7 @@ def test_the_types_are_for_ever() -> None:
         "outcome-unknown": 503,
         "rejected": 409,
         "row-not-found": 404,
+        "store-not-durable": 503,
         "store-refused": 503,
         "store-unavailable": 503,
         "unknown-command": 404,

@@ -17,6 +17,9 @@ COMMANDS = {
     "projections": Entry(
         "whence.cli.projections:projections", "Show how far the projections are, or rebuild one."
     ),
+    "doctor": Entry(
+        "whence.cli.doctor:doctor", "Examine the server: what could lose events there?"
+    ),
     "import": Entry("whence.cli.importing:import_", "Append a history from elsewhere as events."),
 }
 

@@ -9,10 +9,10 @@ from whence.actors.runtime import Runtime
 from whence.cli.example import curl, first_command
 from whence.cli.http import listening, serve, url_of
 from whence.cli.running import beside, interruptible, run, stop_signal
-from whence.cli.settings import DATA, Server
+from whence.cli.settings import DATA, Server, durability_option, start_embedded
 from whence.domain import Domain, load_domain
 from whence.projections.worker import Worker
-from whence.store.embedded import EmbeddedServer
+from whence.store.durability import Durability
 from whence.store.eventstore import EventStore, open_store
 from whence.web.app import create_app
 
@@ -34,7 +34,8 @@ from whence.web.app import create_app
     show_default=True,
     help="The folder that keeps the events; made if it does not exist.",
 )
-def dev(domain_path: str, host: str, port: int, data: Path) -> None:
+@durability_option
+def dev(domain_path: str, host: str, port: int, data: Path, durability: Durability) -> None:
     """Start everything on this machine: a server of its own, web and worker, in one process.
 
     Ctrl-C ends all of it; the events stay in the data folder. WHENCE_URL is not used here.
@@ -45,15 +46,17 @@ def dev(domain_path: str, host: str, port: int, data: Path) -> None:
     with (
         interruptible(),
         listening(host, port) as listener,
-        EmbeddedServer.start(data) as embedded,
+        start_embedded(data, durability) as embedded,
     ):
-        run(_serve(domain, Server(embedded.url, embedded), listener))
+        run(_serve(domain, Server(embedded.url, embedded), durability, listener))
 
 
-async def _serve(domain: Domain, server: Server, listener: socket.socket) -> None:
+async def _serve(
+    domain: Domain, server: Server, durability: Durability, listener: socket.socket
+) -> None:
     async with (
         stop_signal(server) as stop,
-        open_store(server.url) as store,
+        open_store(server.url, durability=durability) as store,
         beside(Worker(store, domain.read_model).run(), stop),
         Runtime(store, domain.write_model) as runtime,
     ):

@@ -10,10 +10,18 @@ import uvloop
 from whence.actors.facts import History, ImportReport, import_history
 from whence.actors.model import WriteModel
 from whence.cli.progress import endless
-from whence.cli.settings import domain_option, find_domain, server, url_option
+from whence.cli.settings import (
+    assert_option,
+    domain_option,
+    durability_option,
+    find_domain,
+    open_promised,
+    server,
+    url_option,
+)
 from whence.domain import load_object
+from whence.store.durability import Durability, Promise
 from whence.store.errors import InvalidInput, InvalidSetting, shown
-from whence.store.eventstore import open_store
 
 # Conflicts that are listed; the others are counted.
 _LISTED = 20
@@ -26,7 +34,16 @@ Read = Callable[[Path], object]
 @click.argument("file", type=click.Path(path_type=Path))
 @domain_option
 @url_option
-def import_(function_path: str, file: Path, domain_path: str | None, url: str | None) -> None:
+@durability_option
+@assert_option
+def import_(
+    function_path: str,
+    file: Path,
+    domain_path: str | None,
+    url: str | None,
+    durability: Durability,
+    assert_durability: bool,
+) -> None:
     """Append a history from elsewhere as events, with the moments at which they occurred.
 
     FUNCTION takes the path of FILE and yields a whence.actors.facts.History for each aggregate.
@@ -46,10 +63,11 @@ def import_(function_path: str, file: Path, domain_path: str | None, url: str | 
         done = report
         progress.update(bar, completed=report.imported + report.already_there)
 
-    with server(url, create=True) as found, endless() as progress:
+    promise = Promise(durability, assert_durability)
+    with server(url, create=True, durability=durability) as found, endless() as progress:
         bar = progress.add_task("imported or already there")
         try:
-            uvloop.run(_import(found.url, model, histories, source, on_progress))
+            uvloop.run(_import(found.url, promise, model, histories, source, on_progress))
         except InvalidInput as error:
             raise InvalidInput(f"{error}\n{_counts(done)}. Mend it and import again") from error
     click.echo(_counts(done))
@@ -58,12 +76,13 @@ def import_(function_path: str, file: Path, domain_path: str | None, url: str | 
 
 async def _import(
     url: str,
+    promise: Promise,
     model: WriteModel,
     histories: Iterable[History],
     source: str,
     progress: Callable[[ImportReport], None],
 ) -> None:
-    async with open_store(url) as store:
+    async with open_promised(url, promise) as store:
         await import_history(store, model, histories, source=source, progress=progress)
 
 

@@ -15,6 +15,7 @@ from whence.projections.projection import Projection
 from whence.projections.rebuild import RebuildReport
 from whence.projections.rebuild import rebuild as rebuild_view
 from whence.projections.status import PartitionStatus, status
+from whence.store.durability import RELAXED
 from whence.store.eventstore import open_store
 
 _HEAD = ("projection", "applied", "lag", "worker")
@@ -48,7 +49,7 @@ def projections(ctx: click.Context, domain_path: str | None, url: str | None) ->
 
 
 async def _standings(url: str, domain: Domain) -> Standings:
-    async with open_store(url) as store:
+    async with open_store(url, durability=RELAXED) as store:
         return {
             name: await status(store, projection)
             for name, projection in domain.read_model.projections.items()
@@ -108,5 +109,5 @@ async def _rebuild(url: str, projection: Projection[Any]) -> RebuildReport:
         def on_progress(done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total)
 
-        async with open_store(url) as store:
+        async with open_store(url, durability=RELAXED) as store:
             return await rebuild_view(store, projection, progress=on_progress)

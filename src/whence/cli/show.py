@@ -11,6 +11,7 @@ from whence.actors.receipt import Versioned
 from whence.cli import text
 from whence.cli.settings import domain_option, find_domain, json_option, server, url_option
 from whence.domain import Domain
+from whence.store.durability import RELAXED
 from whence.store.eventstore import open_store
 from whence.store.recorded import moment
 from whence.web.replies import StateReply
@@ -81,7 +82,7 @@ async def _read(
 ) -> Versioned[AnyAggregate]:
     model = domain.write_model
     kind = model.aggregate(type_name)
-    async with open_store(url) as store:
+    async with open_store(url, durability=RELAXED) as store:
         return await state_at(store, model.events, kind, id_, version=version, at=at)
 
 

@@ -7,15 +7,26 @@ import click
 from whence.actors.runtime import Runtime
 from whence.cli.http import listening, serve, url_of
 from whence.cli.running import interruptible, run, stop_signal
-from whence.cli.settings import Server, domain_option, find_domain, server, url_option
+from whence.cli.settings import (
+    Server,
+    assert_option,
+    domain_option,
+    durability_option,
+    find_domain,
+    open_promised,
+    server,
+    url_option,
+)
 from whence.domain import Domain
-from whence.store.eventstore import open_store
+from whence.store.durability import Durability, Promise
 from whence.web.app import create_app
 
 
 @click.command()
 @domain_option
 @url_option
+@durability_option
+@assert_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
     "--port",
@@ -26,20 +37,32 @@ from whence.web.app import create_app
     show_envvar=True,
     help="Where to listen; 0 takes any free port.",
 )
-def web(domain_path: str | None, url: str | None, host: str, port: int) -> None:
+def web(
+    domain_path: str | None,
+    url: str | None,
+    durability: Durability,
+    assert_durability: bool,
+    host: str,
+    port: int,
+) -> None:
     """Serve the domain over HTTP: commands, states, history and views.
 
     Start as many as you like, on one server. Views are kept up to date by "whence worker".
     """
     domain = find_domain(domain_path)
-    with interruptible(), listening(host, port) as listener, server(url, create=True) as found:
-        run(_serve(domain, found, listener))
+    promise = Promise(durability, assert_durability)
+    with (
+        interruptible(),
+        listening(host, port) as listener,
+        server(url, create=True, durability=durability) as found,
+    ):
+        run(_serve(domain, found, promise, listener))
 
 
-async def _serve(domain: Domain, found: Server, listener: socket.socket) -> None:
+async def _serve(domain: Domain, found: Server, promise: Promise, listener: socket.socket) -> None:
     async with (
         stop_signal(found) as stop,
-        open_store(found.url) as store,
+        open_promised(found.url, promise) as store,
         Runtime(store, domain.write_model) as runtime,
     ):
         app = create_app(domain, store, runtime)

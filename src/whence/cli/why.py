@@ -9,6 +9,7 @@ from whence.actors.why import Change, Explanation, explain
 from whence.cli import text
 from whence.cli.settings import domain_option, find_domain, json_option, server, url_option
 from whence.domain import Domain
+from whence.store.durability import RELAXED
 from whence.store.eventstore import open_store
 from whence.web.replies import WhyFieldReply, WhyReply
 
@@ -46,7 +47,7 @@ def why(
 async def _explain(
     url: str, domain: Domain, kind: AggregateType, id_: str, field: str | None
 ) -> Explanation:
-    async with open_store(url) as store:
+    async with open_store(url, durability=RELAXED) as store:
         return await explain(store, domain.write_model.events, kind, id_, field)
 
 

@@ -3,30 +3,44 @@
 import click
 
 from whence.cli.running import beside, interruptible, run, stop_signal
-from whence.cli.settings import Server, domain_option, find_domain, server, url_option
+from whence.cli.settings import (
+    Server,
+    assert_option,
+    domain_option,
+    durability_option,
+    find_domain,
+    open_promised,
+    server,
+    url_option,
+)
 from whence.domain import Domain
 from whence.projections.worker import Worker
-from whence.store.eventstore import open_store
+from whence.store.durability import Durability, Promise
 
 
 @click.command()
 @domain_option
 @url_option
-def worker(domain_path: str | None, url: str | None) -> None:
+@durability_option
+@assert_option
+def worker(
+    domain_path: str | None, url: str | None, durability: Durability, assert_durability: bool
+) -> None:
     """Keep the projections up to date.
 
     Several workers may run: each partition of a projection is owned by one of them, and when that
     one ends, another takes over.
     """
     domain = find_domain(domain_path)
-    with interruptible(), server(url, create=True) as found:
-        run(_work(domain, found))
+    promise = Promise(durability, assert_durability)
+    with interruptible(), server(url, create=True, durability=durability) as found:
+        run(_work(domain, found, promise))
 
 
-async def _work(domain: Domain, found: Server) -> None:
+async def _work(domain: Domain, found: Server, promise: Promise) -> None:
     async with (
         stop_signal(found) as stop,
-        open_store(found.url) as store,
+        open_promised(found.url, promise) as store,
         beside(Worker(store, domain.read_model).run(), stop),
     ):
         names = ", ".join(domain.read_model.projections) or "no projection"
