@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 from whence.store.errors import CorruptStore, InvalidEvent, ServerRefused
 from whence.store.ids import StreamId
 from whence.store.keys import Keys
-from whence.store.recorded import Recorded, content_checksum, moment, parse_entry
+from whence.store.recorded import Recorded, content_checksum, moment, parse_entries
 from whence.store.registry import Encoded
 from whence.store.script import ScriptCall, store_script
 from whence.store.wire import Arg
@@ -143,5 +143,4 @@ def parse_answer(keys: Keys, append: Append, answer: Sequence[Any]) -> Outcome |
 
 
 def _parse_entries(keys: Keys, stream: StreamId, entries: object) -> list[Recorded]:
-    partition = keys.partition(stream)
-    return [parse_entry(stream, partition, entry) for entry in cast("list[list[object]]", entries)]
+    return parse_entries(stream, keys.partition(stream), cast("list[list[object]]", entries))

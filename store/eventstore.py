@@ -21,7 +21,7 @@ from whence.store.feed import Pointer, Span, check_contiguous, parse_pointers, s
 from whence.store.identity import Identity, establish
 from whence.store.ids import StreamId
 from whence.store.keys import Keys
-from whence.store.recorded import Recorded, microseconds, parse_entry
+from whence.store.recorded import Recorded, microseconds, parse_entries
 from whence.store.script import run_scripts
 from whence.store.wire import Arg, Command, ConnectionLost, Reply, ServerError, Wire
 
@@ -167,8 +167,7 @@ class EventStore:
         reply = await self.ask(
             "XRANGE", self.keys.stream(stream), f"{first}-0", end, "COUNT", count
         )
-        partition = self.keys.partition(stream)
-        return [parse_entry(stream, partition, entry) for entry in reply]
+        return parse_entries(stream, self.keys.partition(stream), reply)
 
     async def read_backwards(
         self, stream: StreamId, *, last: int | None = None, limit: int | None = None
@@ -181,7 +180,7 @@ class EventStore:
             reply = await self.ask(
                 "XREVRANGE", self.keys.stream(stream), start, "-", "COUNT", count
             )
-            records = [parse_entry(stream, partition, entry) for entry in reply]
+            records = parse_entries(stream, partition, reply)
             for record in records:
                 yield record
             limit = None if limit is None else limit - len(records)
@@ -227,8 +226,7 @@ class EventStore:
         records: dict[tuple[StreamId, int], Recorded] = {}
         for span, reply in zip(wanted, replies, strict=True):
             partition = self.keys.partition(span.stream)
-            for entry in reply:
-                record = parse_entry(span.stream, partition, entry)
+            for record in parse_entries(span.stream, partition, reply):
                 records[span.stream, record.version] = record
         return [_pointed_at(records, pointer) for pointer in pointers]
 
@@ -246,13 +244,20 @@ class EventStore:
 
     async def ask_many(self, commands: Sequence[Command]) -> list[Reply]:
         """``ask`` for many commands in one round trip; the first error reply is raised."""
-        replies = await self._read_replies(commands) if commands else []
+        replies = await self.replies(commands)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ServerError):
                 raise ServerRefused(" ".join(map(str, command[:2])), str(reply))
         return replies
 
-    async def _read_replies(self, commands: Sequence[Command]) -> list[Reply]:
+    async def replies(self, commands: Sequence[Command]) -> list[Reply]:
+        """``ask_many``, but an error reply stands in its place as a ServerError.
+
+        Raises:
+            StoreUnavailable
+        """
+        if not commands:
+            return []
         try:
             return await self._reading.call(commands)
         except ConnectionLost:
