@@ -5,11 +5,15 @@ import random
 from collections import deque
 from collections.abc import Sequence
 
+from whence.actors.fold import fold
 from whence.actors.groupcommit import GroupCommit
+from whence.actors.load import load
 from whence.actors.model import AggregateType
 from whence.actors.plan import Job, Planner, Step
 from whence.actors.receipt import Receipt
-from whence.store.append import Committed, Conflicted, Duplicate, Outcome
+from whence.actors.snapshot import Snapshot
+from whence.actors.snapshots import Snapshots
+from whence.store.append import Committed, Conflicted, Duplicate, Outcome, last_checksum
 from whence.store.errors import Conflict, StreamVanished
 from whence.store.events import Event
 from whence.store.eventstore import EventStore
@@ -37,11 +41,13 @@ class Actor:
     __slots__ = (
         "_commit",
         "_events",
+        "_kept",
         "_kind",
         "_loaded",
         "_mailbox",
         "_partition",
         "_planner",
+        "_snapshots",
         "_store",
         "_task",
         "last_used",
@@ -57,6 +63,7 @@ class Actor:
         events: EventRegistry,
         store: EventStore,
         commit: GroupCommit,
+        snapshots: Snapshots,
     ) -> None:
         self.stream = stream
         self.last_used = 0.0
@@ -64,6 +71,7 @@ class Actor:
         self._events = events
         self._store = store
         self._commit = commit
+        self._snapshots = snapshots
         self._partition = store.keys.partition(stream)
         self._planner = Planner(stream, kind, events)
         self._mailbox: deque[Job] = deque()
@@ -74,6 +82,7 @@ class Actor:
         self.state = self._kind.cls()
         self.version = 0
         self._loaded = False
+        self._kept = 0  # the version of the last snapshot
 
     @property
     def busy(self) -> bool:
@@ -118,7 +127,7 @@ class Actor:
         """Decide and append once; returns the commands that another writer came before."""
         fresh = not self._loaded
         if fresh:
-            await self._catch_up()
+            await self._load()
         steps = self._planner.plan(jobs, self.state, self.version)
         appends = [step.append for step in steps if step.append is not None]
         # What stores nothing is only answered on a state that is surely the newest.
@@ -148,9 +157,11 @@ class Actor:
     def _answer(self, step: Step, outcome: Committed | Duplicate | Exception | None) -> None:
         """Tell the caller of one step, now that all steps before it are stored."""
         match outcome:
-            case Committed(_, position, occurred):
+            case Committed(_, position, occurred) as outcome:
                 assert step.append is not None
                 self.state, self.version = step.state, step.version
+                if self._snapshots.due(self.stream, self.version - self._kept):
+                    self._keep(last_checksum(step.append, outcome))
                 events = tuple([new.encoded.event for new in step.append.events])
                 _resolve(step.job, self._receipt(position + len(events) - 1, occurred, events))
             case Duplicate(records):
@@ -176,18 +187,31 @@ class Actor:
         if self.version < conflict.head:
             await self._catch_up()
 
+    async def _load(self) -> None:
+        """Begin with what the log has."""
+        loaded = await load(self._store, self._events, self._kind, self.stream)
+        self.state, self.version, self._kept = loaded.state, loaded.version, loaded.snapshot
+        self._loaded = True
+        if self._snapshots.due(self.stream, self.version - self._kept):
+            self._keep(loaded.checksum)
+
+    def _keep(self, checksum: int) -> None:
+        """Offer the state for a snapshot; ``checksum`` is that of the event at its version."""
+        self._kept = self.version
+        snapshot = Snapshot(self.stream, self.version, checksum, self.state)
+        self._snapshots.offer(self._kind, snapshot)
+
     async def _catch_up(self) -> bool:
         """Read what is newer than the state in memory; True if there was anything."""
         before = self.version
         async for record in self._store.read(self.stream, first=self.version + 1):
             self._apply([record])
-        self._loaded = True
         return self.version != before
 
     def _apply(self, records: Sequence[Recorded]) -> None:
-        for record in records:
-            self.state = self.state.apply(self._events.decode(record))
-            self.version = record.version
+        if records:
+            self.state = fold(self._events, self.state, records)
+            self.version = records[-1].version
 
 
 def _resolve(job: Job, receipt: Receipt) -> None:

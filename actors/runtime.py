@@ -13,6 +13,7 @@ from whence.actors.history import state_at
 from whence.actors.model import AggregateType, AnyAggregate, CommandType, WriteModel
 from whence.actors.plan import Job
 from whence.actors.receipt import Receipt, Versioned
+from whence.actors.snapshots import Snapshots
 from whence.store.errors import StoreUnavailable
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId, check_id
@@ -24,6 +25,8 @@ P = ParamSpec("P")
 # Seconds an actor may be idle before it is passivated, and how many may be live.
 IDLE_FOR = 300.0
 MAX_ACTORS = 100_000
+# Events of an aggregate after which the next snapshot of its state is due.
+SNAPSHOT_EVERY = 500
 # Seconds between two looks for idle actors, and to finish what is under way at the end.
 SWEEP_EVERY = 5.0
 DRAIN_FOR = 20.0
@@ -57,6 +60,8 @@ class Runtime:
     Args:
         max_actors: how many may be live; the least recently used idle ones go first.
         idle_for: seconds after which an idle actor is passivated.
+        snapshot_every: after how many events of an aggregate a snapshot of its state is kept, so
+            that loading takes the time of what came since; 0 means never.
     """
 
     def __init__(
@@ -66,12 +71,14 @@ class Runtime:
         *,
         max_actors: int = MAX_ACTORS,
         idle_for: float = IDLE_FOR,
+        snapshot_every: int = SNAPSHOT_EVERY,
     ) -> None:
         self.store = store
         self.model = model
         self._max_actors = max_actors
         self._idle_for = idle_for
         self._commit = GroupCommit(store)
+        self._snapshots = Snapshots(store, snapshot_every)
         self._command_ids = CommandIds()
         # In the order of their last use: the first is the next to be passivated.
         self._actors: dict[StreamId, Actor] = {}
@@ -155,7 +162,9 @@ class Runtime:
         if actor is None:
             if len(self._actors) >= self._max_actors:
                 self._passivate_first_idle()
-            actor = Actor(stream, kind, self.model.events, self.store, self._commit)
+            actor = Actor(
+                stream, kind, self.model.events, self.store, self._commit, self._snapshots
+            )
         actor.last_used = time.monotonic()
         self._actors[stream] = actor
         return actor
@@ -199,3 +208,4 @@ class Runtime:
         if busy:
             await asyncio.wait([asyncio.ensure_future(idle) for idle in busy], timeout=DRAIN_FOR)
         self._actors.clear()
+        await self._snapshots.close()

@@ -169,6 +169,18 @@ class EventStore:
         )
         return parse_entries(stream, self.keys.partition(stream), reply)
 
+    async def read_many(self, spans: Sequence[Span], *, limit: int = PAGE) -> list[list[Recorded]]:
+        """The first ``limit`` events of each span, in one round trip; raises like ``read``."""
+        replies = await self.ask_many([(*self._range(span), "COUNT", limit) for span in spans])
+        return [self._contiguous(span, reply) for span, reply in zip(spans, replies, strict=True)]
+
+    def _contiguous(self, span: Span, reply: Reply) -> list[Recorded]:
+        records = parse_entries(span.stream, self.keys.partition(span.stream), reply)
+        for expected, record in enumerate(records, span.first):
+            if record.version != expected:
+                raise StreamGap(span.stream, expected, record.version)
+        return records
+
     async def read_backwards(
         self, stream: StreamId, *, last: int | None = None, limit: int | None = None
     ) -> AsyncIterator[Recorded]:

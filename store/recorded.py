@@ -1,6 +1,6 @@
 """An event as it stands in the log, and the checksum that shows whether it still does."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import cast
 from zlib import crc32
