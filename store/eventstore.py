@@ -23,7 +23,15 @@ from whence.store.ids import StreamId
 from whence.store.keys import Keys
 from whence.store.recorded import Recorded, microseconds, parse_entries
 from whence.store.script import run_scripts
-from whence.store.wire import Arg, Command, ConnectionLost, Reply, ServerError, Wire
+from whence.store.wire import (
+    Arg,
+    Command,
+    ConnectionLost,
+    Reply,
+    ServerError,
+    Wire,
+    call_reading,
+)
 
 PAGE = 500
 
@@ -218,10 +226,13 @@ class EventStore:
         )
         return [parse_pointers(reply)[0].position if reply else 0 for reply in replies]
 
-    async def pointers(self, partition: int, *, after: int, limit: int = PAGE) -> list[Pointer]:
+    async def pointers(
+        self, partition: int, *, after: int, before: int | None = None, limit: int = PAGE
+    ) -> list[Pointer]:
         """The feed of a partition after a position. Raises FeedGap where one is missing."""
+        end = "+" if before is None else f"{before - 1}-0"
         reply = await self.ask(
-            "XRANGE", self.keys.feed(partition), f"{after + 1}-0", "+", "COUNT", limit
+            "XRANGE", self.keys.feed(partition), f"{after + 1}-0", end, "COUNT", limit
         )
         found = parse_pointers(reply)
         check_contiguous(partition, after, found)
@@ -270,13 +281,7 @@ class EventStore:
         """
         if not commands:
             return []
-        try:
-            return await self._reading.call(commands)
-        except ConnectionLost:
-            try:
-                return await self._reading.call(commands)
-            except ConnectionLost as error:
-                raise StoreUnavailable(self.address.shown, str(error)) from error
+        return await call_reading(self._reading, commands, self.address.shown)
 
     async def close(self) -> None:
         await self._writing.close()
