@@ -20,7 +20,7 @@ from whence.actors.model import WriteModel
 from whence.actors.snapshot import FIELDS, Snapshot, SnapshotCodec, Unfit
 from whence.actors.snapshots import MAX_WAITING, Snapshots
 from whence.store.append import Append, NewEvent
-from whence.store.errors import InvalidDomain, StreamNotFound
+from whence.store.errors import InvalidDomain, StreamGap, StreamNotFound
 from whence.store.eventstore import EventStore, open_store
 from whence.store.ids import CommandIds, StreamId
 from whence.store.recorded import microseconds
@@ -209,6 +209,25 @@ class TestWhatIsNotTrusted:
             await newest(store)
 
 
+class TestALogThatIsNotWhole:
+    async def test_a_missing_version_is_noticed(self, store: EventStore) -> None:
+        await store_counts(store, 10)
+        await store.ask("XDEL", store.keys.stream(counter()), "5-0")
+
+        with pytest.raises(StreamGap, match="at version 6 where 5 should be"):
+            await newest(store)
+
+    async def test_nor_does_a_snapshot_hide_one_that_comes_after_it(
+        self, store: EventStore
+    ) -> None:
+        await store_counts(store, 10)
+        await plant(store, await snapshot_at(store, 7, LIE))
+        await store.ask("XDEL", store.keys.stream(counter()), "9-0")
+
+        with pytest.raises(StreamGap, match="at version 10 where 9 should be"):
+            await newest(store)
+
+
 class TestKeeping:
     async def test_a_snapshot_is_kept_after_so_many_events(self, store: EventStore) -> None:
         async with Runtime(store, model, snapshot_every=5) as runtime:
@@ -233,6 +252,16 @@ class TestKeeping:
 
         assert await kept_version(store) == 10
         assert (await load(store, model.events, KIND, counter())).snapshot == 10
+
+    async def test_a_snapshot_that_is_new_enough_is_not_written_again(
+        self, store: EventStore
+    ) -> None:
+        await store_counts(store, 10)
+        await plant(store, await snapshot_at(store, 8, LIE))
+        async with Runtime(store, model, snapshot_every=5) as runtime:
+            await runtime.send(Counter.look, "1")
+
+        assert await kept_version(store) == 8
 
     async def test_closing_keeps_what_was_due(self, store: EventStore) -> None:
         async with Runtime(store, model, snapshot_every=1) as runtime:
