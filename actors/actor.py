@@ -6,11 +6,15 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
+from whence.actors.fold import fold
 from whence.actors.groupcommit import GroupCommit, Outcomes
+from whence.actors.load import load
 from whence.actors.model import AggregateType, AnyAggregate
 from whence.actors.plan import Job, Planner, Step
 from whence.actors.receipt import Receipt
-from whence.store.append import Committed, Conflicted, Duplicate, Outcome
+from whence.actors.snapshot import Snapshot
+from whence.actors.snapshots import Snapshots
+from whence.store.append import Committed, Conflicted, Duplicate, Outcome, last_checksum
 from whence.store.errors import Conflict, StreamGap, StreamVanished
 from whence.store.events import Event
 from whence.store.eventstore import EventStore
@@ -40,12 +44,14 @@ class Actor:
         "_commit",
         "_events",
         "_idlers",
+        "_kept",
         "_kind",
         "_loaded",
         "_mailbox",
         "_partition",
         "_planner",
         "_row",
+        "_snapshots",
         "_store",
         "_task",
         "last_used",
@@ -61,6 +67,7 @@ class Actor:
         events: EventRegistry,
         store: EventStore,
         commit: GroupCommit,
+        snapshots: Snapshots,
     ) -> None:
         self.stream = stream
         self.last_used = 0.0
@@ -68,6 +75,7 @@ class Actor:
         self._events = events
         self._store = store
         self._commit = commit
+        self._snapshots = snapshots
         self._partition = store.keys.partition(stream)
         self._planner = Planner(stream, kind, events)
         self._mailbox: deque[Job] = deque()
@@ -82,6 +90,7 @@ class Actor:
         self.state: AnyAggregate = self._kind.cls()
         self.version: int = 0
         self._loaded: bool = False
+        self._kept: int = 0  # the version of the last snapshot
 
     @property
     def busy(self) -> bool:
@@ -184,7 +193,7 @@ class Actor:
         """Decide and append once; returns the commands that are still to be handled."""
         fresh = not self._loaded
         if fresh:
-            await self._catch_up()
+            await self._load()
         steps = self._plan(jobs)
         appends = [step.append for step in steps if step.append is not None]
         # What stores nothing is only answered on a state that is surely the newest.
@@ -224,9 +233,11 @@ class Actor:
     def _answer(self, step: Step, outcome: Committed | Duplicate | Exception | None) -> None:
         """Tell the caller of one step, now that all steps before it are stored."""
         match outcome:
-            case Committed(_, position, occurred):
+            case Committed(_, position, occurred) as outcome:
                 assert step.append is not None
                 self.state, self.version = step.state, step.version
+                if self._snapshots.due(self.stream, self.version - self._kept):
+                    self._keep(last_checksum(step.append, outcome))
                 events = tuple([new.encoded.event for new in step.append.events])
                 _resolve(step.job, self._receipt(position + len(events) - 1, occurred, events))
             case Duplicate(records):
@@ -253,20 +264,34 @@ class Actor:
         if self.version < conflict.head:
             await self._catch_up()
 
+    async def _load(self) -> None:
+        """Begin with what the log has."""
+        loaded = await load(self._store, self._events, self._kind, self.stream)
+        self.state, self.version, self._kept = loaded.state, loaded.version, loaded.snapshot
+        self._loaded = True
+        if self._snapshots.due(self.stream, self.version - self._kept):
+            self._keep(loaded.checksum)
+
+    def _keep(self, checksum: int) -> None:
+        """Offer the state for a snapshot; ``checksum`` is that of the event at its version."""
+        self._kept = self.version
+        snapshot = Snapshot(self.stream, self.version, checksum, self.state)
+        self._snapshots.offer(self._kind, snapshot)
+
     async def _catch_up(self) -> bool:
         """Read what is newer than the state in memory; True if there was anything."""
         before = self.version
         async for record in self._store.read(self.stream, first=self.version + 1):
             self._apply([record])
-        self._loaded = True
         return self.version != before
 
     def _apply(self, records: Sequence[Recorded]) -> None:
-        for record in records:
-            if record.version != self.version + 1:
-                raise StreamGap(self.stream, self.version + 1, record.version)
-            self.state = self.state.apply(self._events.decode(record))
-            self.version = record.version
+        for expected, record in enumerate(records, self.version + 1):
+            if record.version != expected:
+                raise StreamGap(self.stream, expected, record.version)
+        if records:
+            self.state = fold(self._events, self.state, records)
+            self.version = records[-1].version
 
 
 def _resolve(job: Job, receipt: Receipt) -> None:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, dataclass_transform
 
 import msgspec
 
+from whence.store.errors import InvalidDomain
 from whence.store.events import Event, FrozenMeta
 from whence.store.ids import kebab
 
@@ -29,10 +30,16 @@ class AggregateMeta(FrozenMeta):
         *,
         type_name: str = "",
         plural: str = "",
+        state_version: int = 1,
         **config: Any,
     ) -> "AggregateMeta":
         namespace["__type_name__"] = type_name or kebab(name)
         namespace["__plural__"] = plural or f"{namespace['__type_name__']}s"
+        namespace["__state_version__"] = state_version
+        if state_version < 1:
+            raise InvalidDomain(
+                f"{name} cannot have state version {state_version}: they start at 1"
+            )
         return super().__new__(mcls, name, bases, namespace, **config)  # type: ignore[return-value]
 
 
@@ -43,10 +50,15 @@ class Aggregate(msgspec.Struct, Generic[E], metaclass=AggregateMeta):
     the events: ``class Order(Aggregate[OrderPlaced | OrderCancelled])``. ``type_name``
     (default: the class name in kebab-case) is part of stored keys and never changes; ``plural`` is
     for URLs.
+
+    ``state_version`` (default 1) needs a new number whenever ``apply``, or what it calls, gives
+    another state for the same events: snapshots of the old code are then ignored. A change of the
+    fields is noticed without it.
     """
 
     __type_name__: ClassVar[str]
     __plural__: ClassVar[str]
+    __state_version__: ClassVar[int]
 
     def apply(self, event: E) -> Self:
         """The state after ``event``. Pure: no I/O, no clock, no random; never refuses a fact."""

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from whence.actors.load import load
 from whence.actors.model import AggregateType, AnyAggregate
 from whence.actors.receipt import Versioned
 from whence.store.errors import StreamNotFound, VersionNotFound
@@ -21,6 +22,8 @@ async def state_at(
 ) -> Versioned[AnyAggregate]:
     """Fold the events of an aggregate up to a version, a moment (aware), or its end.
 
+    A snapshot at or before what is asked for saves reading what it covers.
+
     Raises:
         InvalidId: the id cannot be one.
         StreamNotFound: it has no event, or had none at that moment.
@@ -28,16 +31,12 @@ async def state_at(
         CorruptStore: a stored event cannot be read, see ``EventStore.read``.
     """
     stream = StreamId.checked(kind.name, id_)
-    state: AnyAggregate = kind.cls()
-    reached, occurred = 0, 0
-    async for record in store.read(stream, last=version, until=at):
-        state = state.apply(events.decode(record))
-        reached, occurred = record.version, record.occurred_at_us
-    if version is not None and at is None and (version < 1 or reached != version):
+    loaded = await load(store, events, kind, stream, last=version, until=at)
+    if version is not None and at is None and (version < 1 or loaded.version != version):
         await _refuse_version(store, stream, version)
-    if reached == 0:
+    if loaded.version == 0:
         raise StreamNotFound(stream, at=at)
-    return Versioned(stream, state, reached, occurred)
+    return Versioned(stream, loaded.state, loaded.version, loaded.occurred_at_us)
 
 
 async def _refuse_version(store: EventStore, stream: StreamId, version: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from whence.actors.aggregate import COMMAND_MARK, Aggregate, Decision
+from whence.actors.snapshot import SnapshotCodec
 from whence.store.errors import (
     InvalidCommand,
     InvalidDomain,
@@ -50,13 +51,14 @@ class CommandType(NamedTuple):
 
 
 class AggregateType(NamedTuple):
-    """An aggregate class with its names, its commands by name, and its event classes."""
+    """An aggregate class: its names, its commands by name, its events, its snapshots' codec."""
 
     name: str
     plural: str
     cls: type[AnyAggregate]
     commands: Mapping[str, CommandType]
     events: frozenset[type[Event]]
+    snapshots: SnapshotCodec
 
     def command(self, name: str) -> CommandType:
         """Raises UnknownCommand."""
@@ -137,7 +139,14 @@ def _read_aggregate(cls: type[AnyAggregate]) -> AggregateType:
             f"default: {error}"
         ) from None
     commands = {name: _read_command(cls, name, method) for name, method in _marked(cls)}
-    return AggregateType(cls.__type_name__, cls.__plural__, cls, commands, _events_of(cls))
+    return AggregateType(
+        cls.__type_name__,
+        cls.__plural__,
+        cls,
+        commands,
+        _events_of(cls),
+        SnapshotCodec(cls),
+    )
 
 
 def _marked(cls: type[AnyAggregate]) -> list[tuple[str, Callable[..., Decision]]]:

@@ -17,6 +17,7 @@ from whence.actors.history import state_at
 from whence.actors.model import AggregateType, AnyAggregate, CommandType, WriteModel
 from whence.actors.plan import Job
 from whence.actors.receipt import Receipt, Versioned
+from whence.actors.snapshots import Snapshots
 from whence.store.append import Remember
 from whence.store.errors import Conflict, OutcomeUnknown, Rejected, StoreUnavailable
 from whence.store.eventstore import EventStore
@@ -31,6 +32,8 @@ IDLE_FOR = 300.0
 MAX_ACTORS = 100_000
 # How many busy actors are passed over to find an idle one.
 MAX_LOOKS = 16
+# Events of an aggregate after which the next snapshot of its state is due.
+SNAPSHOT_EVERY = 500
 # Seconds between two looks for idle actors, and to finish what is under way at the end.
 SWEEP_EVERY = 5.0
 DRAIN_FOR = 20.0
@@ -70,6 +73,8 @@ class Runtime:
             are never passivated, so a burst may exceed it while it lasts.
         idle_for: seconds after which an idle actor is passivated.
         remember_for: seconds for which command ids given by callers are remembered.
+        snapshot_every: after how many events of an aggregate a snapshot of its state is kept, so
+            that loading takes the time of what came since; 0 means never.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Runtime:
         max_actors: int = MAX_ACTORS,
         idle_for: float = IDLE_FOR,
         remember_for: float = REMEMBER_FOR,
+        snapshot_every: int = SNAPSHOT_EVERY,
     ) -> None:
         self.store = store
         self.model = model
@@ -87,6 +93,7 @@ class Runtime:
         self._idle_for = idle_for
         self._remember_for = remember_for
         self._commit = GroupCommit(store)
+        self._snapshots = Snapshots(store, snapshot_every)
         self._command_ids = CommandIds()
         # In the order of their last use: the first is the next to be passivated.
         self._actors: dict[StreamId, Actor] = {}
@@ -203,7 +210,9 @@ class Runtime:
         actor = self._actors.pop(stream, None)
         if actor is None:
             self._make_room()
-            actor = Actor(stream, kind, self.model.events, self.store, self._commit)
+            actor = Actor(
+                stream, kind, self.model.events, self.store, self._commit, self._snapshots
+            )
         actor.last_used = time.monotonic()
         self._actors[stream] = actor
         return actor
@@ -259,6 +268,7 @@ class Runtime:
         for actor in self._actors.values():
             actor.abandon(OutcomeUnknown(str(actor.stream), "this process has ended"))
         self._actors.clear()
+        await self._snapshots.close()
 
 
 def _body_of(request: CommandRequest) -> str:

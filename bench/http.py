@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bench.client import post, requests_per_second
 from bench.domain import REFERENCE, domain
 from bench.figure import Figure, compared, figure, server
-from bench.load import post, requests_per_second
 from whence import Runtime, open_store
 from whence.cli.running import relax_gc
 from whence.web.app import create_app

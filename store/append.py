@@ -6,7 +6,13 @@ from typing import Any, NamedTuple, cast
 from whence.store.errors import CommandIdReused, CorruptStore, InvalidEvent, ServerRefused
 from whence.store.ids import StreamId
 from whence.store.keys import Keys
-from whence.store.recorded import Recorded, content_checksum, moment, parse_entry
+from whence.store.recorded import (
+    Recorded,
+    content_checksum,
+    moment,
+    parse_entries,
+    sealed,
+)
 from whence.store.registry import Encoded
 from whence.store.script import ScriptCall, store_script
 from whence.store.wire import Arg
@@ -131,15 +137,9 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
             memories.append(keys.command(stream, append.command_id))
             args += (len(memories), *append.remember)
         args.append(len(append.events))
-        for encoded, metadata, occurred in append.events:
-            content = content_checksum(
-                stream,
-                encoded.type,
-                encoded.schema_version,
-                encoded.data,
-                metadata,
-                append.command_id,
-            )
+        for event in append.events:
+            encoded, metadata, occurred = event
+            content = _content(append, event)
             args += (
                 encoded.type,
                 encoded.schema_version,
@@ -152,6 +152,27 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
         _SCRIPT,
         [*map(keys.feed, feeds), *streams, *memories],
         [len(feeds), len(appends), MISSED_EVENTS, *args],
+    )
+
+
+def last_checksum(append: Append, committed: Committed) -> int:
+    """The stored checksum of the last event of an append, without reading it back."""
+    last = append.events[-1]
+    after = len(append.events) - 1
+    occurred = committed.occurred_at_us if last.occurred_at_us is None else last.occurred_at_us
+    version, position = committed.version + after, committed.position + after
+    return sealed(_content(append, last), version, position, occurred)
+
+
+def _content(append: Append, event: NewEvent) -> int:
+    encoded, metadata, _ = event
+    return content_checksum(
+        append.stream,
+        encoded.type,
+        encoded.schema_version,
+        encoded.data,
+        metadata,
+        append.command_id,
     )
 
 
@@ -191,5 +212,4 @@ def _refusal(append: Append, answer: Sequence[Any]) -> Exception:
 
 
 def _parse_entries(keys: Keys, stream: StreamId, entries: object) -> list[Recorded]:
-    partition = keys.partition(stream)
-    return [parse_entry(stream, partition, entry) for entry in cast("list[list[object]]", entries)]
+    return parse_entries(stream, keys.partition(stream), cast("list[list[object]]", entries))

@@ -56,7 +56,7 @@ async def examine(store: EventStore, durability: Durability) -> list[Finding]:
     events = sum(await store.feed_heads(range(store.keys.partitions)))
     if store.address.in_memory:
         return [_in_memory(), *_extent(store, events)]
-    state = parse_state(await store.replies_to(STATE_COMMANDS))
+    state = parse_state(await store.replies(STATE_COMMANDS))
     findings = diagnose(state, durability)
     if events:
         findings.append(memory_finding(await measure(store), state))

@@ -25,9 +25,17 @@ from whence.store.feed import Pointer, Span, check_contiguous, parse_pointers, s
 from whence.store.identity import Identity, establish
 from whence.store.ids import StreamId
 from whence.store.keys import Keys
-from whence.store.recorded import Recorded, microseconds, parse_entry
+from whence.store.recorded import Recorded, microseconds, parse_entries
 from whence.store.script import ScriptCall, run_scripts
-from whence.store.wire import Arg, Call, Command, ConnectionLost, Reply, ServerError
+from whence.store.wire import (
+    Arg,
+    Call,
+    Command,
+    ConnectionLost,
+    Reply,
+    ServerError,
+    call_reading,
+)
 
 PAGE = 500
 
@@ -217,8 +225,19 @@ class EventStore:
         reply = await self.ask(
             "XRANGE", self.keys.stream(stream), f"{first}-0", end, "COUNT", count
         )
-        partition = self.keys.partition(stream)
-        return [parse_entry(stream, partition, entry) for entry in reply]
+        return parse_entries(stream, self.keys.partition(stream), reply)
+
+    async def read_many(self, spans: Sequence[Span], *, limit: int = PAGE) -> list[list[Recorded]]:
+        """The first ``limit`` events of each span, in one round trip; raises like ``read``."""
+        replies = await self.ask_many([(*self._range(span), "COUNT", limit) for span in spans])
+        return [self._contiguous(span, reply) for span, reply in zip(spans, replies, strict=True)]
+
+    def _contiguous(self, span: Span, reply: Reply) -> list[Recorded]:
+        records = parse_entries(span.stream, self.keys.partition(span.stream), reply)
+        for expected, record in enumerate(records, span.first):
+            if record.version != expected:
+                raise StreamGap(span.stream, expected, record.version)
+        return records
 
     async def read_backwards(
         self, stream: StreamId, *, last: int | None = None, limit: int | None = None
@@ -231,7 +250,7 @@ class EventStore:
             reply = await self.ask(
                 "XREVRANGE", self.keys.stream(stream), start, "-", "COUNT", count
             )
-            records = [parse_entry(stream, partition, entry) for entry in reply]
+            records = parse_entries(stream, partition, reply)
             for record in records:
                 yield record
             limit = None if limit is None else limit - len(records)
@@ -257,10 +276,13 @@ class EventStore:
         )
         return [parse_pointers(reply)[0].position if reply else 0 for reply in replies]
 
-    async def pointers(self, partition: int, *, after: int, limit: int = PAGE) -> list[Pointer]:
+    async def pointers(
+        self, partition: int, *, after: int, before: int | None = None, limit: int = PAGE
+    ) -> list[Pointer]:
         """The feed of a partition after a position. Raises FeedGap where one is missing."""
+        end = "+" if before is None else f"{before - 1}-0"
         reply = await self.ask(
-            "XRANGE", self.keys.feed(partition), f"{after + 1}-0", "+", "COUNT", limit
+            "XRANGE", self.keys.feed(partition), f"{after + 1}-0", end, "COUNT", limit
         )
         found = parse_pointers(reply)
         check_contiguous(partition, after, found)
@@ -277,8 +299,7 @@ class EventStore:
         records: dict[tuple[StreamId, int], Recorded] = {}
         for span, reply in zip(wanted, replies, strict=True):
             partition = self.keys.partition(span.stream)
-            for entry in reply:
-                record = parse_entry(span.stream, partition, entry)
+            for record in parse_entries(span.stream, partition, reply):
                 records[span.stream, record.version] = record
         return [_pointed_at(records, pointer) for pointer in pointers]
 
@@ -296,23 +317,21 @@ class EventStore:
 
     async def ask_many(self, commands: Sequence[Command]) -> list[Reply]:
         """``ask`` for many commands in one round trip; the first error reply is raised."""
-        replies = await self.replies_to(commands)
+        replies = await self.replies(commands)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ServerError):
                 raise ServerRefused(" ".join(map(str, command[:2])), str(reply))
         return replies
 
-    async def replies_to(self, commands: Sequence[Command]) -> list[Reply]:
-        """``ask_many`` with each error reply as a value, in the place of the reply."""
+    async def replies(self, commands: Sequence[Command]) -> list[Reply]:
+        """``ask_many``, but an error reply stands in its place as a ServerError.
+
+        Raises:
+            StoreUnavailable
+        """
         if not commands:
             return []
-        try:
-            return await self._reading.call(commands)
-        except ConnectionLost:
-            try:
-                return await self._reading.call(commands)
-            except ConnectionLost as error:
-                raise StoreUnavailable(self.address.shown, str(error)) from error
+        return await call_reading(self._reading, commands, self.address.shown)
 
     async def close(self) -> None:
         await self._writing.close()

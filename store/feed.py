@@ -15,6 +15,10 @@ class Pointer(NamedTuple):
     version: int
 
 
+# No stream is as long as this: a span up to here reads to the end.
+END = 2**63 - 1
+
+
 class Span(NamedTuple):
     """Versions ``first`` to ``last`` of a stream, both included."""
 

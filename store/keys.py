@@ -5,13 +5,15 @@
     {ns:017}:e:<type>:<id>           stream  append.lua                 events; id <version>-0
     {ns:017}:feed                    stream  append.lua                 pointers; id <position>-0
     {ns:017}:cmd:<type>:<id>:<cmd>   string  append.lua (expires)       what a command id has stored
+    {ns:017}:snap:<type>:<id>        hash    actors/snapshots.py        state at a version: a cache
     {ns:017}:lease:<projection>      string  acquire.lua (expires)      the worker that owns it
     {ns:017}:cp:<projection>         hash    acquire.lua, commit.lua    epoch, position, anchor, log
     {ns:017}:view:<projection>       hash    commit.lua                 row key -> row (JSON)
 
 ``{ns:017}`` is the hash tag of partition 17: all that one append or one checkpoint touches lies in
-one Cluster slot. Streams and feeds are never deleted, trimmed or expired. A worker that waits for
-the first event of a partition makes its feed, empty, by XGROUP CREATE MKSTREAM.
+one Cluster slot. Streams and feeds are never deleted, trimmed or expired; a snapshot may be deleted
+at any time. A worker that waits for the first event of a partition makes its feed, empty, by XGROUP
+CREATE MKSTREAM.
 """
 
 import re
@@ -50,6 +52,9 @@ class Keys:
     def stream_in(self, partition: int, stream: StreamId) -> str:
         """``stream`` for callers who know its partition already."""
         return f"{self._tags[partition]}:e:{stream.type}:{stream.id}"
+
+    def snapshot(self, stream: StreamId) -> str:
+        return f"{self._tags[self.partition(stream)]}:snap:{stream.type}:{stream.id}"
 
     def feed(self, partition: int) -> str:
         return f"{self._tags[partition]}:feed"

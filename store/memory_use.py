@@ -62,7 +62,7 @@ async def measure(store: EventStore) -> MemoryUse:
     keys = [store.keys.stream(stream) for stream in await _recent(store)]
     lengths = await store.ask_many([("XLEN", key) for key in keys])
     lasts = await store.ask_many([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys])
-    sizes = await store.replies_to([("MEMORY", "USAGE", key) for key in keys])
+    sizes = await store.replies([("MEMORY", "USAGE", key) for key in keys])
     seen = all(isinstance(size, int) for size in sizes)
     return MemoryUse(
         len(keys),

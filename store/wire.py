@@ -67,6 +67,24 @@ Call = Callable[[Sequence[Command]], Awaitable[list[Reply]]]
 Guard = Callable[[Call], Awaitable[None]]
 
 
+async def call_reading(wire: Wire, commands: Sequence[Command], where: str) -> list[Reply]:
+    """Send commands that only read: once more on a lost connection, for reading is harmless.
+
+    Args:
+        where: the server, as an error message may name it.
+
+    Raises:
+        StoreUnavailable
+    """
+    try:
+        return await wire.call(commands)
+    except ConnectionLost:
+        try:
+            return await wire.call(commands)
+        except ConnectionLost as error:
+            raise StoreUnavailable(where, str(error)) from error
+
+
 class _Waiter:
     """A call under way: the replies it still needs, and who waits for them."""
 

@@ -55,6 +55,18 @@ def test_json_is_what_http_answers(running: Program, tmp_path: Path) -> None:
         assert json.loads(ask(tmp_path, *arguments, "--json")) == httpx.get(address).json()
 
 
+def test_replay_prints_every_aggregate_as_http_answers_it(running: Program, tmp_path: Path) -> None:
+    items = [{"sku": "tea", "quantity": 1, "price": 450}]
+    httpx.post(f"{running.base}/orders/43/place", json={"user_id": "bob", "items": items})
+    found = [json.loads(line) for line in ask(tmp_path, "replay", "order").splitlines()]
+    assert sorted(found, key=lambda order: str(order["id"])) == [
+        httpx.get(f"{running.base}/orders/{id_}").json() for id_ in ("42", "43")
+    ]
+    since = httpx.get(f"{running.base}/orders/42?version=1").json()["occurred_at"]
+    (line,) = ask(tmp_path, "replay", "order", "--at", since).splitlines()
+    assert json.loads(line) == httpx.get(f"{running.base}/orders/42?version=1").json()
+
+
 def test_why_names_the_event_the_person_and_the_reason(running: Program, tmp_path: Path) -> None:
     lines = ask(tmp_path, "why", "order", "42", "status").splitlines()
     assert lines[:3] == ["order/42, version 2", "", 'status is "cancelled"']

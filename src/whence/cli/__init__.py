@@ -14,6 +14,9 @@ COMMANDS = {
     "worker": Entry("whence.cli.worker:worker", "Keep the projections up to date."),
     "show": Entry("whence.cli.show:show", "Show an aggregate, now or at any point of its past."),
     "why": Entry("whence.cli.why:why", "Name the events that made an aggregate what it is."),
+    "replay": Entry(
+        "whence.cli.replay:replay", "Print the states of all aggregates of a kind, as JSON lines."
+    ),
     "projections": Entry(
         "whence.cli.projections:projections", "Show how far the projections are, or rebuild one."
     ),

@@ -9,36 +9,13 @@ from whence.actors.history import state_at
 from whence.actors.model import AnyAggregate
 from whence.actors.receipt import Versioned
 from whence.cli import text
+from whence.cli.moment import Moment
 from whence.cli.settings import domain_option, find_domain, json_option, server, url_option
 from whence.domain import Domain
 from whence.store.durability import RELAXED
 from whence.store.eventstore import open_store
 from whence.store.recorded import moment
 from whence.web.replies import StateReply
-
-
-class Moment(click.ParamType[datetime]):
-    """A moment with its offset from UTC, as 2026-01-31T12:00:00Z."""
-
-    name = "moment"
-
-    def convert(
-        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a moment: write it as 2026-01-31T12:00:00Z", param, ctx)
-        if found.tzinfo is None:
-            self.fail(
-                f"{value!r} is another moment in each time zone: add Z for UTC, or an offset as "
-                "+01:00",
-                param,
-                ctx,
-            )
-        return found
 
 
 @click.command()

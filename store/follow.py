@@ -1,0 +1,102 @@
+"""Following the log: what it holds, then what is added to it, without a seam between the two."""
+
+import heapq
+import itertools
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+
+import anyio
+
+from whence.store.address import CALL_TIMEOUT
+from whence.store.errors import CorruptStore, ServerRefused
+from whence.store.eventstore import EventStore
+from whence.store.feed import Pointer, check_contiguous, parse_pointers
+from whence.store.reading import merge_key
+from whence.store.recorded import Recorded
+from whence.store.wire import Command, ServerError, Wire, call_reading
+
+# Events per partition that are held in memory at a time.
+FOLLOW_PAGE = 100
+# Milliseconds of silence after which it looks whether the log still is as long as it was.
+BLOCK_MS = 1_000
+# Seconds. fakeredis does not wait for an event, whatever BLOCK says.
+_MEMORY_PAUSE = 0.01
+
+
+async def follow(
+    store: EventStore,
+    *,
+    partitions: Sequence[int] | None = None,
+    after: Mapping[int, int] | None = None,
+) -> AsyncGenerator[Recorded]:
+    """The events of partitions from a position on, each once, and then each new one as it comes.
+
+    It never ends by itself: cancel the task, or leave the loop and call ``aclose``. The events of a
+    partition come in the order of its feed; those that arrive together from several partitions are
+    merged by moment. There is no border between old and new to lose an event at: both are read by
+    the same command, which asks for what lies after a position.
+
+    Args:
+        partitions: which ones; all unless given.
+        after: positions, not included, by partition; 0 where none is given. To see only what is
+            new, give those of ``feed_heads``; to go on later, keep
+            ``positions[record.partition] = record.position``.
+
+    Raises:
+        StoreUnavailable, ServerRefused: the server cannot be read; follow again from where it was.
+        CorruptStore: a position is missing, an event is not where the feed says, or the log was
+            rolled back.
+    """
+    chosen = range(store.keys.partitions) if partitions is None else partitions
+    positions = {number: (after or {}).get(number, 0) for number in chosen}
+    wire = store.address.wire(BLOCK_MS / 1000 + CALL_TIMEOUT)
+    try:
+        while True:
+            pointers = await _next_pointers(store, wire, positions)
+            if not pointers:
+                await _check_length(store, positions)
+            for record in _merged(await store.fetch(pointers)):
+                positions[record.partition] = record.position
+                yield record
+    finally:
+        await wire.close()
+
+
+async def _next_pointers(
+    store: EventStore, wire: Wire, positions: Mapping[int, int]
+) -> list[Pointer]:
+    """What follows the positions, partition by partition; empty after a second of silence."""
+    feeds = {store.keys.feed(number).encode(): number for number in positions}
+    ids = [f"{position}-0" for position in positions.values()]
+    command: Command = ("XREAD", "COUNT", FOLLOW_PAGE, "BLOCK", BLOCK_MS, "STREAMS", *feeds, *ids)
+    (reply,) = await call_reading(wire, [command], store.address.shown)
+    if isinstance(reply, ServerError):
+        raise ServerRefused("XREAD of the feeds", str(reply))
+    if not reply and store.address.in_memory:
+        await anyio.sleep(_MEMORY_PAUSE)
+    found: list[Pointer] = []
+    for feed, entries in reply or ():
+        number = feeds[feed]
+        pointers = parse_pointers(entries)
+        check_contiguous(number, positions[number], pointers)
+        found += pointers
+    return found
+
+
+async def _check_length(store: EventStore, positions: Mapping[int, int]) -> None:
+    """A log that was rolled back would be silent until it is as long again, and then differ."""
+    heads = await store.feed_heads(list(positions))
+    for (number, position), head in zip(positions.items(), heads, strict=True):
+        if head < position:
+            raise CorruptStore(
+                f"the feed of partition {number} was read up to position {position} and now ends "
+                f"at {head}: the log was rolled back (a restored backup, a failover)"
+            )
+
+
+def _merged(records: Sequence[Recorded]) -> Iterator[Recorded]:
+    feeds = [list(group) for _, group in itertools.groupby(records, _partition)]
+    return heapq.merge(*feeds, key=merge_key)
+
+
+def _partition(record: Recorded) -> int:
+    return record.partition
