@@ -152,21 +152,29 @@ class Actor:
                 assert step.append is not None
                 self.state, self.version = step.state, step.version
                 events = tuple([new.encoded.event for new in step.append.events])
-                _resolve(step.job, self._receipt(position + len(events) - 1, occurred, events))
+                versions = range(self.version - len(events) + 1, self.version + 1)
+                last = position + len(events) - 1
+                _resolve(step.job, self._receipt(last, occurred, events, versions))
             case Duplicate(records):
-                self._apply(records)
-                events = tuple([self._events.decode(record) for record in records])
-                _resolve(
-                    step.job,
-                    self._receipt(records[-1].position, records[0].occurred_at_us, events),
-                )
+                _resolve(step.job, self._repeated(records))
             case None if step.error is None:
-                _resolve(step.job, self._receipt(0, 0, ()))
+                _resolve(step.job, self._receipt(0, 0, (), ()))
             case _:
                 _refuse(step.job, outcome or step.error)
 
-    def _receipt(self, position: int, occurred: int, events: tuple[Event, ...]) -> Receipt:
-        return Receipt(self.stream, self.version, self._partition, position, occurred, events)
+    def _repeated(self, records: Sequence[Recorded]) -> Receipt:
+        """The receipt of a command that stored these before, perhaps in an older release."""
+        self._apply(records)
+        pairs = [(e, r.version) for r in records for e in self._events.decode_all(r)]
+        events, versions = tuple([event for event, _ in pairs]), [version for _, version in pairs]
+        return self._receipt(records[-1].position, records[0].occurred_at_us, events, versions)
+
+    def _receipt(
+        self, position: int, occurred: int, events: tuple[Event, ...], versions: Sequence[int]
+    ) -> Receipt:
+        return Receipt(
+            self.stream, self.version, self._partition, position, occurred, events, versions
+        )
 
     async def _catch_up_with(self, conflict: Conflicted) -> None:
         """Apply the events that the answer brought along, and read what it had no room for."""
@@ -186,7 +194,8 @@ class Actor:
 
     def _apply(self, records: Sequence[Recorded]) -> None:
         for record in records:
-            self.state = self.state.apply(self._events.decode(record))
+            for event in self._events.decode_all(record):
+                self.state = self.state.apply(event)
             self.version = record.version
 
 

@@ -31,7 +31,8 @@ async def state_at(
     state: AnyAggregate = kind.cls()
     reached, occurred = 0, 0
     async for record in store.read(stream, last=version, until=at):
-        state = state.apply(events.decode(record))
+        for event in events.decode_all(record):
+            state = state.apply(event)
         reached, occurred = record.version, record.occurred_at_us
     if version is not None and at is None and (version < 1 or reached != version):
         await _refuse_version(store, stream, version)

@@ -1,5 +1,6 @@
 """What a caller gets back: of a command, and of a look at an aggregate."""
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ class Receipt(msgspec.Struct, frozen=True):
         partition, position: where its last event stands in the feed; 0 when it decided nothing.
         occurred_at_us: of its first event, in microseconds since 1970; 0 when it decided nothing.
         events: what it decided, in order.
+        versions: of each of these events, in the stream.
     """
 
     stream: StreamId
@@ -26,11 +28,12 @@ class Receipt(msgspec.Struct, frozen=True):
     position: int
     occurred_at_us: int
     events: tuple[Event, ...]
+    versions: Sequence[int]
 
     @property
     def created(self) -> bool:
         """Whether this command began the stream."""
-        return 0 < self.version == len(self.events)
+        return 1 in self.versions
 
 
 class Versioned(msgspec.Struct, Generic[S], frozen=True):

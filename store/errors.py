@@ -23,6 +23,7 @@
     │   ├── StreamVanished        a stream is shorter than what was read from it before
     │   ├── ChecksumMismatch      stored bytes are not the bytes that were written
     │   ├── UnknownEventType      a stored type or schema version has no class
+    │   ├── UpcastFailed          an upcaster cannot read an event of an older schema version
     │   ├── FeedGap               a feed position is missing
     │   └── AnchorMismatch        a checkpoint stands on an event that the log does not have
     ├── StoreMismatch             the server holds a store made with other settings
@@ -80,6 +81,7 @@ __all__ = [
     "UnknownEventType",
     "UnknownField",
     "UnknownProjection",
+    "UpcastFailed",
     "VersionNotFound",
     "ViewError",
     "WhenceError",
@@ -277,6 +279,20 @@ class UnknownEventType(CorruptStore):
             f"{where} is a {shown(type_name)} of schema version {schema_version}, which this "
             f"program does not know ({known}): is an older release running?"
         )
+
+
+class UpcastFailed(CorruptStore):
+    """An upcaster cannot bring an event to its present form. The stored event is as it was.
+
+    ``where`` names the stored event, and is empty as long as only its form is known.
+    """
+
+    def __init__(self, form: object, why: str, *, where: str = "") -> None:
+        self.form = form
+        self.why = why
+        self.where = where
+        event = f" on {where}" if where else ""
+        super().__init__(f"the upcaster of {form} failed{event}: {why}")
 
 
 class StreamGap(CorruptStore):
