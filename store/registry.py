@@ -135,6 +135,18 @@ class EventRegistry:
         except _CODEC_ERRORS as error:
             raise CorruptStore(f"{_place(record)} is no valid {schema.name}: {error}") from error
 
+    def class_of(self, stored: str) -> type[Event] | None:
+        """The class that a stored name belongs to now, as its name or as an alias of it."""
+        schema = self._schemas.get(stored)
+        return None if schema is None else self.types[schema.name]
+
+    def reads(self, stored: str, version: int) -> bool:
+        """Whether events of this stored name and schema version can be read."""
+        schema = self._schemas.get(stored)
+        if schema is not None and schema.version == version:
+            return True
+        return Form(stored if schema is None else schema.name, version) in self._chains
+
     def passed_over(self, classes: Iterable[type[Event]]) -> frozenset[str]:
         """The stored types that are known here and never become one of these classes."""
         wanted = {cls.__name__ for cls in classes}

@@ -17,6 +17,9 @@ COMMANDS = {
     "projections": Entry(
         "whence.cli.projections:projections", "Show how far the projections are, or rebuild one."
     ),
+    "check": Entry(
+        "whence.cli.check:check", "Check the events: can all that was ever stored be read?"
+    ),
     "import": Entry("whence.cli.importing:import_", "Append a history from elsewhere as events."),
 }
 
