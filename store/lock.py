@@ -74,7 +74,7 @@ def write_lock(file: Path, lock: Lock) -> None:
         text = msgspec.json.format(msgspec.json.encode(lock, order="sorted"))
         file.write_bytes(text + b"\n")
     except OSError as error:
-        raise InvalidSetting(f"{file} cannot be written: {error}") from error
+        raise InvalidSetting(f"{file} cannot be written: {error.strerror}") from error
 
 
 def updated(lock: Lock | None, registry: EventRegistry) -> Lock:
