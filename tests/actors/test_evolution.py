@@ -89,8 +89,10 @@ async def test_an_aggregate_of_which_all_is_retired_exists(store: EventStore) ->
 async def test_why_names_events_as_they_are_called_today(store: EventStore) -> None:
     await plant(store, ticket(), PAST)
 
-    changes = (await explain(store, model.events, KIND, "1")).changes
+    explanation = await explain(store, model.events, KIND, "1")
+    changes = explanation.changes
 
+    assert (explanation.state, explanation.version) == (Ticket(300, "EUR", "ann", "4B"), 3)
     assert {name: [(c.type, c.version) for c in found] for name, found in changes.items()} == {
         "cents": [("Bought", 1)],
         "currency": [("Bought", 1)],

@@ -18,7 +18,7 @@ from whence.store.naming import in_past_tense
 HEAD = """\
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -106,6 +106,16 @@ class TestTheLock:
     )
     def test_holds_only_what_shows_in_the_bytes(self, released: Check, body: str) -> None:
         released(body, code=0)
+
+    def test_does_not_care_in_which_order_things_stand(self, check: Check) -> None:
+        check("class Placed(Event):\n    a: Literal[1, 2] | str\n    b: int\n", "--update", code=0)
+        check("class Placed(Event):\n    b: int\n    a: str | Literal[2, 1]\n", code=0)
+
+    @pytest.mark.parametrize("name", ["title", "description", "default", "required", "items"])
+    def test_takes_no_name_of_a_field_for_its_own(self, check: Check, name: str) -> None:
+        check(f"class Placed(Event):\n    {name}: int\n", "--update", code=0)
+        found = check(f"class Placed(Event):\n    {name}: str  # here\n")
+        assert f"the field '{name}' was" in found
 
     def test_does_not_care_how_a_part_is_called(self, check: Check) -> None:
         part = "class {0}(Struct, frozen=True):\n    n: int\n    parts: tuple['{0}', ...] = ()\n\n"
@@ -229,6 +239,12 @@ class TestAnEventThatIsGone:
     def test_keeps_its_schema_under_its_new_name(self, released: Check) -> None:
         body = "class Ordered(Event, aliases=('Placed',)):\n    cents: str  # here\n"
         assert "Ordered has changed without a new schema version" in released(body)
+
+    def test_that_has_two_names_is_reported_once(self, released: Check) -> None:
+        body = FIRST.replace("Placed(Event)", "Ordered(Event, aliases=('Placed',))")
+        released(body, "--update", code=0)
+        found = released(body.replace("cents: int", "cents: str  # here"))
+        assert len(found.splitlines()) == 1
 
     @pytest.mark.parametrize("version", [1, 2])
     def test_does_not_give_its_name_to_another(self, released: Check, version: int) -> None:
