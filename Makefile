@@ -2,7 +2,7 @@
 #
 #   make run     the order example over HTTP on an embedded, durable server (PORT, DATA)
 #   make test    all tests
-#   make check   formatting, lint, types, import direction
+#   make check   formatting, lint, types, import direction, events
 #   make bench   one JSON line per figure (ONLY=commands,http,load,projection,memory runs some)
 #   make docs    what there is to read
 
@@ -28,6 +28,7 @@ check: $(READY)
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 	@$(BIN)/pyright
+	@$(BIN)/whence check
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))

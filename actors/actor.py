@@ -239,22 +239,27 @@ class Actor:
                 if self._snapshots.due(self.stream, self.version - self._kept):
                     self._keep(last_checksum(step.append, outcome))
                 events = tuple([new.encoded.event for new in step.append.events])
-                _resolve(step.job, self._receipt(position + len(events) - 1, occurred, events))
+                versions = range(self.version - len(events) + 1, self.version + 1)
+                last = position + len(events) - 1
+                _resolve(step.job, self._receipt(last, occurred, events, versions))
             case Duplicate(records):
                 # A repeated command may have been stored long ago, or after what is known here.
                 if records[0].version == self.version + 1:
                     self._apply(records)
-                again = [self._events.decode(record) for record in records]
-                _resolve(step.job, Receipt.repeating(records, again))
+                _resolve(step.job, Receipt.repeating(records, self._events))
             case Exception():
                 _refuse(step.job, outcome)
             case None if step.error is not None:
                 _refuse(step.job, step.error)
             case None:
-                _resolve(step.job, self._receipt(0, 0, ()))
+                _resolve(step.job, self._receipt(0, 0, (), ()))
 
-    def _receipt(self, position: int, occurred: int, events: tuple[Event, ...]) -> Receipt:
-        return Receipt(self.stream, self.version, self._partition, position, occurred, events)
+    def _receipt(
+        self, position: int, occurred: int, events: tuple[Event, ...], versions: Sequence[int]
+    ) -> Receipt:
+        return Receipt(
+            self.stream, self.version, self._partition, position, occurred, events, versions
+        )
 
     async def _catch_up_with(self, conflict: Conflicted) -> None:
         """Apply the events that the answer brought along, and read what it had no room for."""

@@ -17,6 +17,7 @@ from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId, check_id
 from whence.store.metadata import NO_METADATA, Metadata, encode_metadata
 from whence.store.recorded import Recorded, microseconds
+from whence.store.registry import EventRegistry
 
 # One call to the server stores so many aggregates: one disk write instead of a hundred.
 HISTORIES_PER_CALL = 100
@@ -83,7 +84,7 @@ async def import_history(
     for batch in _batches(_append_of(model, history, source) for history in histories):
         outcomes = await store.append_many(batch)
         for append, outcome in zip(batch, outcomes, strict=True):
-            _count(report, append, outcome)
+            _count(report, model.events, append, outcome)
         progress(report)
     return report
 
@@ -122,12 +123,14 @@ def _new_event(model: WriteModel, kind: AggregateType, stream: StreamId, fact: F
     )
 
 
-def _count(report: ImportReport, append: Append, outcome: Outcome | Exception) -> None:
+def _count(
+    report: ImportReport, events: EventRegistry, append: Append, outcome: Outcome | Exception
+) -> None:
     match outcome:
         case Committed():
             report.imported += 1
             report.events += len(append.events)
-        case Duplicate(records) if _same(records, append.events):
+        case Duplicate(records) if _same(events, records, append.events):
             report.already_there += 1
         case Exception():
             raise outcome
@@ -135,24 +138,13 @@ def _count(report: ImportReport, append: Append, outcome: Outcome | Exception) -
             report.conflicts.append(append.stream)
 
 
-def _same(records: Sequence[Recorded], events: Sequence[NewEvent]) -> bool:
-    """Whether the log holds exactly these facts: the command id only says who stored them."""
+def _same(registry: EventRegistry, records: Sequence[Recorded], events: Sequence[NewEvent]) -> bool:
+    """Whether the log holds exactly these facts: the command id only says who stored them.
+
+    An earlier release may have stored them in an older form, so they are compared as events.
+    """
     return [
-        (
-            record.type,
-            record.schema_version,
-            record.data,
-            record.metadata_json,
-            record.occurred_at_us,
-        )
+        (event, record.metadata_json, record.occurred_at_us)
         for record in records
-    ] == [
-        (
-            event.encoded.type,
-            event.encoded.schema_version,
-            event.encoded.data,
-            event.metadata_json,
-            event.occurred_at_us,
-        )
-        for event in events
-    ]
+        for event in registry.decode_all(record)
+    ] == [(new.encoded.event, new.metadata_json, new.occurred_at_us) for new in events]

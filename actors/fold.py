@@ -13,7 +13,8 @@ def fold(events: EventRegistry, state: AnyAggregate, records: Iterable[Recorded]
     Raises:
         CorruptStore: a stored event cannot be read.
     """
-    decode = events.decode
+    decode_all = events.decode_all
     for record in records:
-        state = state.apply(decode(record))
+        for event in decode_all(record):
+            state = state.apply(event)
     return state

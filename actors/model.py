@@ -20,6 +20,7 @@ from whence.store.errors import (
 from whence.store.events import Event
 from whence.store.ids import check_id
 from whence.store.registry import EventRegistry
+from whence.store.upcasting import Upcaster
 
 AnyAggregate = Aggregate[Any]
 
@@ -71,11 +72,16 @@ class AggregateType(NamedTuple):
 class WriteModel:
     """The aggregates of a domain and their events.
 
+    Args:
+        upcasters: how events that were stored in an older form become those of today.
+
     Raises:
         InvalidDomain: a class contradicts itself or another one; the sentence says how.
     """
 
-    def __init__(self, aggregates: Iterable[type[AnyAggregate]]) -> None:
+    def __init__(
+        self, aggregates: Iterable[type[AnyAggregate]], upcasters: Iterable[Upcaster] = ()
+    ) -> None:
         self.aggregates: dict[str, AggregateType] = {}
         self._by_class: dict[type[AnyAggregate], AggregateType] = {}
         self._by_function: dict[Callable[..., Decision], tuple[AggregateType, CommandType]] = {}
@@ -85,7 +91,8 @@ class WriteModel:
             sorted(
                 {event for kind in self.aggregates.values() for event in kind.events},
                 key=lambda event: event.__name__,
-            )
+            ),
+            upcasters,
         )
 
     def _add(self, kind: AggregateType) -> None:
@@ -145,7 +152,7 @@ def _read_aggregate(cls: type[AnyAggregate]) -> AggregateType:
         cls,
         commands,
         _events_of(cls),
-        SnapshotCodec(cls),
+        SnapshotCodec(cls, _events_of(cls)),
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 from whence.store.events import Event
 from whence.store.ids import StreamId
 from whence.store.recorded import Recorded
+from whence.store.registry import EventRegistry
 
 S = TypeVar("S")
 
@@ -21,6 +22,7 @@ class Receipt(msgspec.Struct, frozen=True):
         occurred_at_us: of its first event, in microseconds since 1970; 0 when it decided nothing.
         events: what it decided, in order.
         repeated: they had been stored before, under the same command id; this is the same answer.
+        versions: of each of these events, in the stream.
     """
 
     stream: StreamId
@@ -29,26 +31,29 @@ class Receipt(msgspec.Struct, frozen=True):
     position: int
     occurred_at_us: int
     events: tuple[Event, ...]
+    versions: Sequence[int]
     repeated: bool = False
 
     @classmethod
-    def repeating(cls, records: Sequence[Recorded], events: Sequence[Event]) -> "Receipt":
-        """The receipt of a command whose events are in the log already: at least one."""
+    def repeating(cls, records: Sequence[Recorded], registry: EventRegistry) -> "Receipt":
+        """The receipt of a command that stored these before, perhaps in another release."""
         first, last = records[0], records[-1]
+        pairs = [(event, r.version) for r in records for event in registry.decode_all(r)]
         return cls(
             last.stream,
             last.version,
             last.partition,
             last.position,
             first.occurred_at_us,
-            tuple(events),
+            tuple([event for event, _ in pairs]),
+            [version for _, version in pairs],
             repeated=True,
         )
 
     @property
     def created(self) -> bool:
         """Whether this command began the stream."""
-        return 0 < self.version == len(self.events)
+        return 1 in self.versions
 
 
 class Versioned(msgspec.Struct, Generic[S], frozen=True):

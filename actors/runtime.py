@@ -174,8 +174,7 @@ class Runtime:
         records = await self.store.recall(stream, command_id, body)
         if records is None:
             return None
-        events = [self.model.events.decode(record) for record in records]
-        return Receipt.repeating(records, events)
+        return Receipt.repeating(records, self.model.events)
 
     async def get(self, aggregate: type[A], id: str) -> Versioned[A]:  # noqa: A002
         """The state of an aggregate as the log has it now.

@@ -4,6 +4,7 @@ It is a cache that cannot lie: whatever does not prove that it belongs to this c
 this log counts as absent, and the events tell the state.
 """
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
 from zlib import crc32
@@ -11,6 +12,7 @@ from zlib import crc32
 import msgspec
 
 from whence.actors.aggregate import Aggregate
+from whence.store.events import Event
 from whence.store.ids import StreamId
 from whence.store.wire import Arg, Reply
 
@@ -51,12 +53,12 @@ class SnapshotCodec:
             other was made by other code.
     """
 
-    def __init__(self, cls: type[Aggregate[Any]]) -> None:
+    def __init__(self, cls: type[Aggregate[Any]], events: Iterable[type[Event]] = ()) -> None:
         self._decoder: msgspec.json.Decoder[Aggregate[Any]] | None = None
         self.fingerprint = ""
         self._unfit = Unfit("")
         try:
-            self.fingerprint = _fingerprint(cls)
+            self.fingerprint = _fingerprint(cls, events)
             self._decoder = msgspec.json.Decoder(cls)
         except _CODEC_ERRORS as error:  # only events have to be JSON; such a state loads slower
             self._unfit = Unfit(str(error))
@@ -95,9 +97,13 @@ class SnapshotCodec:
             return None
 
 
-def _fingerprint(cls: type[Aggregate[Any]]) -> str:
-    """A hash of all that says what the bytes mean; the first state shows changed defaults."""
-    meaning = [cls.__type_name__, cls.__state_version__, msgspec.json.schema(cls), cls()]
+def _fingerprint(cls: type[Aggregate[Any]], events: Iterable[type[Event]]) -> str:
+    """A hash of all that says what the bytes mean; the first state shows changed defaults.
+
+    The schema versions of the events are part of it: with a new one, old events are read otherwise.
+    """
+    versions = sorted((event.__name__, event.__schema_version__) for event in events)
+    meaning = [cls.__type_name__, cls.__state_version__, msgspec.json.schema(cls), cls(), versions]
     return sha256(msgspec.json.encode(meaning, order="sorted")).hexdigest()[:32]
 
 

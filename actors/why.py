@@ -17,6 +17,7 @@ from whence.store.registry import EventRegistry
 class Change(msgspec.Struct, frozen=True):
     """One event that gave a field another value.
 
+    ``type`` is the class of today, whatever the event was called when it was stored.
     ``who`` and ``reason`` come from the event's metadata, or else from its own fields: ``reason``,
     and the first one that ends in ``_by`` (cancelled_by). They are empty when nobody said.
     """
@@ -67,13 +68,14 @@ async def explain(
     changes: dict[str, list[Change]] = {name: [] for name in fields}
     version = 0
     async for record in store.read(stream):
-        event = events.decode(record)
-        after = state.apply(event)
-        for name in fields:
-            old, new = getattr(state, name), getattr(after, name)
-            if old != new:
-                changes[name].append(_change(old, new, event, record))
-        state, version = after, record.version
+        for event in events.decode_all(record):
+            after = state.apply(event)
+            for name in fields:
+                old, new = getattr(state, name), getattr(after, name)
+                if old != new:
+                    changes[name].append(_change(old, new, event, record))
+            state = after
+        version = record.version
     if version == 0:
         raise StreamNotFound(stream)
     return Explanation(stream, version, state, changes)
@@ -93,7 +95,7 @@ def _change(old: Any, new: Any, event: Event, record: Recorded) -> Change:
     return Change(
         old=old,
         new=new,
-        type=record.type,
+        type=type(event).__name__,
         version=record.version,
         occurred_at=record.occurred_at,
         who=metadata.who or _said_by(event),

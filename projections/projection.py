@@ -78,6 +78,7 @@ class Projection(Generic[R]):
         self.merges = any("merge" in c.__dict__ for c in type(self).__mro__ if c is not Projection)
         self._events = events
         self._handlers = self._read_handlers()
+        self._passed_over = events.passed_over(self._handlers)
 
     def merge(self, left: R, right: R) -> R:
         """The row that two partitions' rows of one key make together.
@@ -89,27 +90,33 @@ class Projection(Generic[R]):
         raise NotImplementedError(f"{type(self).__name__} has no merge(left, right)")
 
     def handle(self, record: Recorded) -> Sequence[Operation]:
-        """What the handler of an event asks for; nothing for events without a handler.
+        """What the handlers ask for; nothing for events that are surely without a handler.
 
-        Raises whatever the handler raises, UnknownEventType and CorruptStore.
+        An event of an older schema may have become several, or none: all that they ask for is one
+        change. A type that is unknown here might be one that a handler waits for under a new name,
+        so it is an error.
+
+        Raises whatever a handler raises, UnknownEventType and CorruptStore.
         """
-        handler = self._handlers.get(record.type)
-        if handler is None:
+        if record.type in self._passed_over:
             return ()
         views: Views[R] = Views()
-        handler(self._events.decode(record), record, views)
+        for event in self._events.decode_all(record):
+            handler = self._handlers.get(type(event))
+            if handler is not None:
+                handler(event, record, views)
         return views.operations
 
-    def _read_handlers(self) -> dict[str, Callable[[Event, Recorded, Views[R]], None]]:
+    def _read_handlers(self) -> dict[type[Event], Callable[[Event, Recorded, Views[R]], None]]:
         owner = type(self).__name__
-        handlers: dict[str, Callable[[Event, Recorded, Views[R]], None]] = {}
+        handlers: dict[type[Event], Callable[[Event, Recorded, Views[R]], None]] = {}
         for name, function in inspect.getmembers(type(self), inspect.isfunction):
             for event in getattr(function, _MARK, ()):
                 _check_handler(f"{owner}.{name}", function)
                 _check_event(f"{owner}.{name}", event, self._events)
-                if event.__name__ in handlers:
+                if event in handlers:
                     raise InvalidDomain(f"{owner} has two handlers for {event.__name__}")
-                handlers[event.__name__] = getattr(self, name)
+                handlers[event] = getattr(self, name)
         if not handlers:
             raise InvalidDomain(f"{owner} handles no event: mark a method with @on(SomeEvent)")
         return handlers

@@ -25,6 +25,7 @@
     │   ├── ChecksumMismatch      stored bytes are not the bytes that were written
     │   ├── UnknownEventType      a stored type or schema version has no class
     │   ├── StreamGap             a version of a stream is missing
+    │   ├── UpcastFailed          an upcaster cannot read an event of an older schema version
     │   ├── FeedGap               a feed position is missing
     │   └── AnchorMismatch        a checkpoint stands on an event that the log does not have
     ├── StoreMismatch             the server is not as this program needs it
@@ -85,6 +86,7 @@ __all__ = [
     "UnknownEventType",
     "UnknownField",
     "UnknownProjection",
+    "UpcastFailed",
     "VersionNotFound",
     "ViewError",
     "WhenceError",
@@ -293,6 +295,20 @@ class UnknownEventType(CorruptStore):
             f"{where} is a {shown(type_name)} of schema version {schema_version}, which this "
             f"program does not know ({known}): is an older release running?"
         )
+
+
+class UpcastFailed(CorruptStore):
+    """An upcaster cannot bring an event to its present form. The stored event is as it was.
+
+    ``where`` names the stored event, and is empty as long as only its form is known.
+    """
+
+    def __init__(self, form: object, why: str, *, where: str = "") -> None:
+        self.form = form
+        self.why = why
+        self.where = where
+        event = f" on {where}" if where else ""
+        super().__init__(f"the upcaster of {form} failed{event}: {why}")
 
 
 class StreamGap(CorruptStore):

@@ -5,9 +5,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from whence.store.errors import CorruptStore, InvalidDomain, InvalidEvent, UnknownEventType, shown
+from whence.store.chains import Chains, Form
+from whence.store.errors import (
+    CorruptStore,
+    InvalidDomain,
+    InvalidEvent,
+    UnknownEventType,
+    UpcastFailed,
+    shown,
+)
 from whence.store.events import Event
 from whence.store.recorded import Recorded
+from whence.store.upcasting import Upcaster
 
 MAX_EVENT_BYTES = 1_000_000
 
@@ -25,6 +34,7 @@ class Encoded(NamedTuple):
 
 
 class _Schema(NamedTuple):
+    name: str
     version: int
     decoder: msgspec.json.Decoder[Event]
 
@@ -32,16 +42,29 @@ class _Schema(NamedTuple):
 class EventRegistry:
     """The event types of a domain, by the name under which they are stored.
 
+    Args:
+        types: the classes of today.
+        upcasters: how the older forms of events become these.
+
     Raises:
-        InvalidDomain: two classes have one name.
+        InvalidDomain: two classes have one name, or a schema version that may have been stored has
+            no upcaster.
     """
 
-    def __init__(self, types: Iterable[type[Event]]) -> None:
+    def __init__(self, types: Iterable[type[Event]], upcasters: Iterable[Upcaster] = ()) -> None:
         self.types: dict[str, type[Event]] = {}
-        self._schemas: dict[str, _Schema] = {}
+        self._schemas: dict[str, _Schema] = {}  # by each name that events were stored under
         self._encoder = msgspec.json.Encoder()
         for cls in types:
             self._add(cls)
+        for cls in self.types.values():
+            self._add_aliases(cls)
+        self._chains = Chains(self.types, upcasters)
+        for name in self._chains.names - self.types.keys():
+            if name in self._schemas:
+                raise InvalidDomain(
+                    f"an upcaster names {name}, an alias of {self._schemas[name].name}: name that"
+                )
 
     def _add(self, cls: type[Event]) -> None:
         name = cls.__name__
@@ -56,7 +79,17 @@ class EventRegistry:
             decoder = msgspec.json.Decoder(cls)
         except TypeError as error:
             raise InvalidDomain(f"{name} cannot be stored as JSON: {error}") from error
-        self._schemas[name] = _Schema(cls.__schema_version__, decoder)
+        self._schemas[name] = _Schema(name, cls.__schema_version__, decoder)
+
+    def _add_aliases(self, cls: type[Event]) -> None:
+        own = self._schemas[cls.__name__]
+        for alias in cls.__aliases__:
+            other = self._schemas.setdefault(alias, own)
+            if other is not own or alias == cls.__name__:
+                raise InvalidDomain(
+                    f"{cls.__name__} cannot have the alias {alias}, a name of {other.name}: which "
+                    "of the two would a stored event be?"
+                )
 
     def encode(self, event: Event) -> Encoded:
         """Encode an event and prove that it decodes to the same event again.
@@ -86,29 +119,72 @@ class EventRegistry:
             )
         return Encoded(name, schema.version, data, stored)
 
-    def decode(self, record: Recorded) -> Event:
-        """The event of a record.
+    def decode_all(self, record: Recorded) -> tuple[Event, ...]:
+        """What a record says today: one event, or as many as its upcasters make of it.
 
         Raises:
-            UnknownEventType: its type or schema version has no class here.
+            UnknownEventType: its type or schema version has neither class nor upcaster here.
+            UpcastFailed: an upcaster raised, or gave what it must not.
             CorruptStore: its data does not fit the class.
         """
         schema = self._schemas.get(record.type)
         if schema is None or schema.version != record.schema_version:
-            known = (
-                f"known types: {', '.join(self.types) or 'none'}"
-                if schema is None
-                else f"it knows schema version {schema.version}"
-            )
-            raise UnknownEventType(
-                record.type,
-                record.schema_version,
-                f"version {record.version} of {record.stream}",
-                known,
-            )
+            return self._upcast(record)
         try:
-            return schema.decoder.decode(record.data)
+            return (schema.decoder.decode(record.data),)
+        except _CODEC_ERRORS as error:
+            raise CorruptStore(f"{_place(record)} is no valid {schema.name}: {error}") from error
+
+    def class_of(self, stored: str) -> type[Event] | None:
+        """The class that a stored name belongs to now, as its name or as an alias of it."""
+        schema = self._schemas.get(stored)
+        return None if schema is None else self.types[schema.name]
+
+    def reads(self, stored: str, version: int) -> bool:
+        """Whether events of this stored name and schema version can be read."""
+        schema = self._schemas.get(stored)
+        if schema is not None and schema.version == version:
+            return True
+        return Form(stored if schema is None else schema.name, version) in self._chains
+
+    def passed_over(self, classes: Iterable[type[Event]]) -> frozenset[str]:
+        """The stored types that are known here and never become one of these classes."""
+        wanted = {cls.__name__ for cls in classes}
+        known = {stored: schema.name for stored, schema in self._schemas.items()}
+        known |= {name: name for name in self._chains.names}
+        return frozenset(
+            stored
+            for stored, name in known.items()
+            if name not in wanted and not self._chains.becomes(name) & wanted
+        )
+
+    def _upcast(self, record: Recorded) -> tuple[Event, ...]:
+        schema = self._schemas.get(record.type)
+        form = Form(record.type if schema is None else schema.name, record.schema_version)
+        if form not in self._chains:
+            raise self._unknown(record, schema)
+        try:
+            parts = self._chains.upcast(form, record.data)
+        except UpcastFailed as error:
+            raise UpcastFailed(error.form, error.why, where=_place(record)) from error
+        return tuple([self._read(name, data, form, record) for name, data in parts])
+
+    def _read(self, name: str, data: bytes, stored: Form, record: Recorded) -> Event:
+        try:
+            return self._schemas[name].decoder.decode(data)
         except _CODEC_ERRORS as error:
             raise CorruptStore(
-                f"version {record.version} of {record.stream} is no valid {record.type}: {error}"
+                f"{_place(record)}, brought up from {stored}, is no valid {name}: {error}"
             ) from error
+
+    def _unknown(self, record: Recorded, schema: _Schema | None) -> UnknownEventType:
+        known = (
+            f"known types: {', '.join(self.types) or 'none'}"
+            if schema is None
+            else f"it knows schema version {schema.version}"
+        )
+        return UnknownEventType(record.type, record.schema_version, _place(record), known)
+
+
+def _place(record: Recorded) -> str:
+    return f"version {record.version} of {record.stream}"

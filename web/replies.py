@@ -37,11 +37,10 @@ class CommandReply(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, receipt: Receipt) -> "CommandReply":
-        first = receipt.version - len(receipt.events) + 1
         occurred_at = moment(receipt.occurred_at_us)
         events = [
             DecidedEvent(type(event).__name__, version, occurred_at, event)
-            for version, event in enumerate(receipt.events, first)
+            for event, version in zip(receipt.events, receipt.versions, strict=True)
         ]
         return cls(receipt.stream.id, receipt.version, receipt.partition, receipt.position, events)
 

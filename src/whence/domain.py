@@ -12,6 +12,7 @@ from whence.actors.model import WriteModel
 from whence.projections.projection import Projection
 from whence.projections.readmodel import ReadModel
 from whence.store.errors import InvalidDomain, InvalidSetting, WhenceError
+from whence.store.upcasting import Upcaster
 
 
 class Domain:
@@ -20,6 +21,8 @@ class Domain:
     Args:
         aggregates: the write model; each class is one type of stream.
         projections: the read models that follow their events.
+        upcasters: how events that were stored in an older form become those of today, see
+            whence.store.upcasting.
 
     Raises:
         InvalidDomain: a class contradicts itself or another one; the sentence says how.
@@ -30,8 +33,9 @@ class Domain:
         *,
         aggregates: Iterable[type[Aggregate[Any]]],
         projections: Iterable[type[Projection[Any]]] = (),
+        upcasters: Iterable[Upcaster] = (),
     ) -> None:
-        self.write_model = WriteModel(aggregates)
+        self.write_model = WriteModel(aggregates, upcasters)
         if not self.write_model.aggregates:
             raise InvalidDomain("a domain needs at least one aggregate")
         self.read_model = ReadModel(projections, self.write_model.events)

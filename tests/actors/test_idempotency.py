@@ -108,7 +108,8 @@ async def test_in_a_row_with_others_it_harms_none_of_them(
     assert len({receipt.version for receipt in receipts[:5]}) == 1
     assert len({receipt.version for receipt in receipts}) == 6
     assert await store.head(COUNTER) == 6
-    totals = [model.events.decode(record) async for record in store.read(COUNTER)]
+    records = [record async for record in store.read(COUNTER)]
+    totals = [event for record in records for event in model.events.decode_all(record)]
     assert [event.total for event in totals if isinstance(event, Counted)] == list(range(1, 7))
 
 

@@ -37,7 +37,8 @@ def counter(id_: str = "1") -> StreamId:
 
 
 async def totals(store: EventStore, id_: str = "1") -> list[int]:
-    events = [model.events.decode(record) async for record in store.read(counter(id_))]
+    records = [record async for record in store.read(counter(id_))]
+    events = [event for record in records for event in model.events.decode_all(record)]
     return [event.total for event in events if isinstance(event, Counted)]
 
 

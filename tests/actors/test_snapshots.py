@@ -339,7 +339,7 @@ loose = WriteModel([Loose])
 
 class TestFingerprint:
     def test_the_same_class_has_the_same_one(self) -> None:
-        assert SnapshotCodec(Counter).fingerprint == KIND.snapshots.fingerprint
+        assert SnapshotCodec(Counter, KIND.events).fingerprint == KIND.snapshots.fingerprint
 
     def test_every_declared_change_of_the_state_changes_it(self) -> None:
         class Base(Aggregate[Counted], type_name="c"):

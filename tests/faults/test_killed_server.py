@@ -69,7 +69,7 @@ async def check(store: EventStore, acknowledged: list[tuple[str, int, int]], unk
     stored: dict[tuple[str, int], int] = {}
     for number in range(AGGREGATES):
         async for record in store.read(StreamId("counter", str(number))):
-            event = model.events.decode(record)
+            (event,) = model.events.decode_all(record)
             assert isinstance(event, Counted)
             assert event.total == record.version
             stored[record.id, record.version] = event.total

@@ -29,7 +29,7 @@ async def test_2000_commands_from_two_processes_on_one_aggregate(
     assert sorted(acknowledged) == list(range(1, 2 * COMMANDS_EACH + 1))
     async with open_store(valkey_url, namespace=namespace) as store:
         records = [record async for record in store.read(StreamId("counter", "0"))]
-    events = [model.events.decode(record) for record in records]
+    events = [event for record in records for event in model.events.decode_all(record)]
     assert [event.total for event in events if isinstance(event, Counted)] == list(
         range(1, 2 * COMMANDS_EACH + 1)
     )

@@ -6,6 +6,7 @@ from whence.store.append import Append, NewEvent
 from whence.store.events import Event
 from whence.store.ids import CommandIds, StreamId
 from whence.store.registry import EventRegistry
+from whence.store.upcasting import JsonObject, upcaster
 
 
 class Opened(Event):
@@ -22,7 +23,17 @@ class Weighed(Event, version=3):
     tags: tuple[str, ...] = ()
 
 
-registry = EventRegistry([Opened, Deposited, Weighed])
+@upcaster(Weighed, version=1)
+def in_kilograms(old: JsonObject) -> JsonObject:
+    return {"kilograms": old["grams"] / 1000}
+
+
+@upcaster(Weighed, version=2)
+def with_tags(old: JsonObject) -> JsonObject:
+    return {**old, "tags": []}
+
+
+registry = EventRegistry([Opened, Deposited, Weighed], [in_kilograms, with_tags])
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 _ids = CommandIds()
 

@@ -14,6 +14,7 @@ from whence.store.errors import CorruptStore, InvalidDomain, InvalidEvent, Unkno
 from whence.store.events import Event
 from whence.store.eventstore import EventStore
 from whence.store.registry import EventRegistry
+from whence.store.upcasting import upcaster
 
 
 class Free(Event):
@@ -89,7 +90,13 @@ def test_two_events_of_one_name_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("config", "message"),
-    [({"frozen": False}, "never change"), ({"array_like": True}, "swap"), ({"version": 0}, "at 1")],
+    [
+        ({"frozen": False}, "never change"),
+        ({"array_like": True}, "swap"),
+        ({"version": 0}, "at 1"),
+        ({"forbid_unknown_fields": True}, "must be able to read its events"),
+        ({"aliases": "Old"}, r'aliases=\("Old",\)'),
+    ],
 )
 def test_an_event_class_that_could_harm_the_log_is_refused(
     config: dict[str, Any], message: str
@@ -109,12 +116,12 @@ async def test_an_event_of_unknown_type_or_version_is_an_error_on_reading(
     await store.append(append_of(account(), 0, Opened("ann"), Weighed(1.0)))
     records = [record async for record in store.read(account())]
     version_2 = new_class("Weighed", (Event,), {"version": 2})
-    older = EventRegistry([Deposited, version_2])
+    older = EventRegistry([Deposited, version_2], [upcaster(version_2, version=1)(dict)])
 
     with pytest.raises(UnknownEventType, match=r"version 1 of account/42 is a 'Opened'"):
-        older.decode(records[0])
+        older.decode_all(records[0])
     with pytest.raises(UnknownEventType, match="it knows schema version 2"):
-        older.decode(records[1])
+        older.decode_all(records[1])
 
 
 async def test_stored_data_that_does_not_fit_its_type_is_an_error_on_reading(
@@ -125,4 +132,4 @@ async def test_stored_data_that_does_not_fit_its_type_is_an_error_on_reading(
     other = EventRegistry([type("Opened", (Event,), {"__annotations__": {"owner": int}})])
 
     with pytest.raises(CorruptStore, match="version 1 of account/42 is no valid Opened"):
-        other.decode(record)
+        other.decode_all(record)

@@ -16,7 +16,7 @@ from whence.store.recorded import Recorded
 
 async def events_of(store: EventStore, stream: StreamId, **options: object) -> list[Event]:
     records = [record async for record in store.read(stream, **options)]  # type: ignore[arg-type]
-    return [registry.decode(record) for record in records]
+    return [event for record in records for event in registry.decode_all(record)]
 
 
 async def feed_of(store: EventStore, stream: StreamId) -> list[Recorded]:
@@ -53,7 +53,8 @@ class TestAppend:
 
         assert isinstance(outcome, Conflicted)
         assert outcome.head == 3
-        assert [registry.decode(r) for r in outcome.missed] == [Deposited(5), Deposited(7)]
+        missed = [event for record in outcome.missed for event in registry.decode_all(record)]
+        assert missed == [Deposited(5), Deposited(7)]
         assert await store.head(account()) == 3
 
     async def test_expecting_more_than_there_is_is_a_conflict_with_nothing_missed(
@@ -92,7 +93,7 @@ class TestAppend:
         )
 
         assert isinstance(again, Duplicate)
-        assert [registry.decode(record) for record in again.records] == [Opened("ann")]
+        assert [registry.decode_all(record) for record in again.records] == [(Opened("ann"),)]
 
     async def test_many_appends_in_one_call_have_answers_of_their_own(
         self, store: EventStore

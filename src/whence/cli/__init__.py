@@ -23,6 +23,9 @@ COMMANDS = {
     "doctor": Entry(
         "whence.cli.doctor:doctor", "Examine the server: what could lose events there?"
     ),
+    "check": Entry(
+        "whence.cli.check:check", "Check the events: can all that was ever stored be read?"
+    ),
     "import": Entry("whence.cli.importing:import_", "Append a history from elsewhere as events."),
 }
 

@@ -90,7 +90,7 @@ def find_domain(path: str | None) -> Domain:
         InvalidSetting: neither names one, or what they name is no domain.
         InvalidDomain: it contradicts itself.
     """
-    found = path or _configured(Path("pyproject.toml"))
+    found = path or configured("domain", "MODULE:NAME")
     if found is None:
         raise InvalidSetting(
             "no domain is given: use --domain MODULE:NAME, set WHENCE_DOMAIN, or write "
@@ -99,7 +99,13 @@ def find_domain(path: str | None) -> Domain:
     return load_domain(found)
 
 
-def _configured(file: Path) -> str | None:
+def configured(name: str, form: str) -> str | None:
+    """What ./pyproject.toml says under [tool.whence]; None if it does not.
+
+    Raises:
+        InvalidSetting: it is no text, as ``form`` shows it, or the file cannot be read.
+    """
+    file = Path("pyproject.toml")
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -107,10 +113,11 @@ def _configured(file: Path) -> str | None:
     except (OSError, ValueError) as error:
         raise InvalidSetting(f"{file} cannot be read: {error}") from error
     match settings:
-        case {"tool": {"whence": {"domain": str(path)}}}:
-            return path
-        case {"tool": {"whence": {"domain": other}}}:
-            raise InvalidSetting(f'[tool.whence] domain in {file} is {other!r}, not "MODULE:NAME"')
+        case {"tool": {"whence": {**ours}}} if name in ours:
+            found = ours[name]
+            if isinstance(found, str):
+                return found
+            raise InvalidSetting(f'[tool.whence] {name} in {file} is {found!r}, not "{form}"')
         case _:
             return None
 
