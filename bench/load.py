@@ -33,7 +33,7 @@ def figures() -> Iterator[Figure]:
 
 
 async def _many_aggregates(url: str) -> Figure:
-    async with open_store(url, namespace="load") as store:
+    async with open_store(url, namespace="load", durability="relaxed") as store:
         for first in range(0, AGGREGATES, PER_CALL):
             streams = _many[first : first + PER_CALL]
             await store.append_many([_deposits(stream, 0, EVENTS_EACH) for stream in streams])
@@ -61,8 +61,8 @@ async def _replies(store: EventStore) -> float:
 
 async def _one_long_aggregate(url: str) -> Figure:
     async with (
-        open_store(url, namespace="load-plain") as plain,
-        open_store(url, namespace="load-kept") as kept,
+        open_store(url, namespace="load-plain", durability="relaxed") as plain,
+        open_store(url, namespace="load-kept", durability="relaxed") as kept,
     ):
         for store in (plain, kept):
             for version in range(0, LONG - TAIL, 250):
