@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 from whence.actors.aggregate import Decision
 from whence.actors.model import AggregateType, AnyAggregate
 from whence.actors.receipt import Receipt
-from whence.store.append import Append, NewEvent, Remember, check_append, size_of
+from whence.store.append import Append, NewEvent, Remember, check_append
 from whence.store.errors import Conflict, InvalidEvent
 from whence.store.events import Event
 from whence.store.ids import StreamId
@@ -33,7 +33,7 @@ class Job(NamedTuple):
 class Step(NamedTuple):
     """One command of a plan: the append that it leads to and the state after it.
 
-    ``append`` is None when it decided nothing, or was refused for ``error``.
+    ``append`` is None when it decided nothing, or was refused for ``error``; ``size`` is in bytes.
     """
 
     job: Job
@@ -41,6 +41,7 @@ class Step(NamedTuple):
     version: int
     append: Append | None = None
     error: Exception | None = None
+    size: int = 0
 
 
 class Planner:
@@ -77,7 +78,7 @@ class Planner:
             steps.append(step)
             if step.append is not None:
                 events += len(step.append.events)
-                size += size_of(step.append)
+                size += step.size
         return steps
 
     def _step(self, job: Job, state: AnyAggregate, version: int) -> Step:
@@ -90,8 +91,8 @@ class Planner:
         for one in encoded:
             state = state.apply(one.event)
         append = self._append(job, version, encoded)
-        check_append(append)
-        return Step(job, state, version + len(encoded), append)
+        size = check_append(append)
+        return Step(job, state, version + len(encoded), append, size=size)
 
     def _encoded(self, event: Event) -> Encoded:
         if type(event) not in self._kind.events:

@@ -185,7 +185,7 @@ class Runtime:
         kind = self.model.of_class(aggregate)
         return cast("Versioned[A]", await state_at(self.store, self.model.events, kind, id))
 
-    async def _post(
+    def _post(
         self,
         kind: AggregateType,
         id_: str,
@@ -195,15 +195,15 @@ class Runtime:
         expected: int | None = None,
         metadata: Metadata = NO_METADATA,
         remember: Remember | None = None,
-    ) -> Receipt:
+    ) -> asyncio.Future[Receipt]:
         if self._closed:
             raise StoreUnavailable(self.store.address.shown, "this process is shutting down")
         actor = self._actor(kind, StreamId(kind.name, check_id(id_)))
-        # The caller only waits: when it goes away, the actor still finishes the command.
+        # The caller only waits for it: when it goes away, the actor still finishes the command.
         done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         command_id = command_id or self._command_ids.next()
         actor.post(Job(decide, command_id, expected, metadata, remember, done))
-        return await done
+        return done
 
     def _actor(self, kind: AggregateType, stream: StreamId) -> Actor:
         actor = self._actors.pop(stream, None)

@@ -91,8 +91,8 @@ class Conflicted(NamedTuple):
 Outcome = Committed | Duplicate | Conflicted
 
 
-def check_append(append: Append) -> None:
-    """Refuse what the server could not store as it is. Raises InvalidEvent."""
+def check_append(append: Append) -> int:
+    """Refuse what the server could not store as it is; returns ``size_of``. Raises InvalidEvent."""
     count = len(append.events)
     if not 1 <= count <= MAX_EVENTS_PER_APPEND:
         raise InvalidEvent(
@@ -104,19 +104,22 @@ def check_append(append: Append) -> None:
         raise InvalidEvent(
             f"an append to {append.stream} is {size:,} bytes long; it may have {MAX_APPEND_BYTES:,}"
         )
-
-    for event in append.events:
-        if event.occurred_at_us is not None and abs(event.occurred_at_us) > MAX_MOMENT_US:
+    for _, _, occurred in append.events:
+        if occurred is not None and abs(occurred) > MAX_MOMENT_US:
             raise InvalidEvent(
                 f"an event of {append.stream} would lie before 1685 or after 2255: Lua's numbers "
                 "cannot tell microseconds apart there",
                 field="occurred_at",
             )
+    return size
 
 
 def size_of(append: Append) -> int:
     """The bytes that an append brings to the server, without their packing."""
-    return sum(len(event.encoded.data) + len(event.metadata_json) for event in append.events)
+    size = 0
+    for encoded, metadata, _ in append.events:  # a generator would take three times as long
+        size += len(encoded.data) + len(metadata)
+    return size
 
 
 def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
