@@ -31,6 +31,8 @@ MAX_ATTEMPTS = 100
 # only gives the round to the other writer.
 CONFLICT_PAUSE = 0.0002
 
+_ONLY_COMMITTED = {Committed}
+
 
 class Actor:
     """Handles the commands of one aggregate, one after the other, in memory.
@@ -133,7 +135,7 @@ class Actor:
         return self._planner.plan(jobs, self.state, self.version)
 
     def _on_outcomes(self, steps: list[Step], outcomes: Outcomes) -> None:
-        if isinstance(outcomes, Exception) or not all(type(o) is Committed for o in outcomes):
+        if isinstance(outcomes, Exception) or {*map(type, outcomes)} != _ONLY_COMMITTED:
             self._task = asyncio.create_task(self._handle_outcomes(steps, outcomes))
             return
         self._answer_all(steps, outcomes)
@@ -232,27 +234,27 @@ class Actor:
 
     def _answer(self, step: Step, outcome: Committed | Duplicate | Exception | None) -> None:
         """Tell the caller of one step, now that all steps before it are stored."""
-        match outcome:
-            case Committed(_, position, occurred) as outcome:
-                assert step.append is not None
-                self.state, self.version = step.state, step.version
-                if self._snapshots.due(self.stream, self.version - self._kept):
-                    self._keep(last_checksum(step.append, outcome))
-                events = tuple([new.encoded.event for new in step.append.events])
-                versions = range(self.version - len(events) + 1, self.version + 1)
-                last = position + len(events) - 1
-                _resolve(step.job, self._receipt(last, occurred, events, versions))
-            case Duplicate(records):
-                # A repeated command may have been stored long ago, or after what is known here.
-                if records[0].version == self.version + 1:
-                    self._apply(records)
-                _resolve(step.job, Receipt.repeating(records, self._events))
-            case Exception():
-                _refuse(step.job, outcome)
-            case None if step.error is not None:
-                _refuse(step.job, step.error)
-            case None:
-                _resolve(step.job, self._receipt(0, 0, (), ()))
+        if isinstance(outcome, Committed):
+            self._committed(step, outcome)
+        elif isinstance(outcome, Duplicate):
+            # A repeated command may have been stored long ago, or after what is known here.
+            if outcome.records[0].version == self.version + 1:
+                self._apply(outcome.records)
+            _resolve(step.job, Receipt.repeating(outcome.records, self._events))
+        elif (error := outcome or step.error) is not None:
+            _refuse(step.job, error)
+        else:
+            _resolve(step.job, self._receipt(0, 0, (), ()))
+
+    def _committed(self, step: Step, outcome: Committed) -> None:
+        assert step.append is not None
+        self.state, self.version = step.state, step.version
+        if self._snapshots.due(self.stream, self.version - self._kept):
+            self._keep(last_checksum(step.append, outcome))
+        events = tuple([new.encoded.event for new in step.append.events])
+        versions = range(self.version - len(events) + 1, self.version + 1)
+        last = outcome.position + len(events) - 1
+        _resolve(step.job, self._receipt(last, outcome.occurred_at_us, events, versions))
 
     def _receipt(
         self, position: int, occurred: int, events: tuple[Event, ...], versions: Sequence[int]
