@@ -42,16 +42,13 @@ async def _receive(request: Request) -> Message:
 
 def _check_headers(scope: Scope, limit: int) -> None:
     for name, value in scope["headers"]:
-        match name:
-            case b"content-type":
-                if value != b"application/json":
-                    _check_type(value)
-            case b"content-length":  # the server has checked that it is a number
-                _check_size(int(value), limit)
-            case b"content-encoding":
-                raise HTTPException(415, "send the body without a content encoding")
-            case _:
-                pass
+        if name == b"content-type":
+            if value != b"application/json":
+                _check_type(value)
+        elif name == b"content-length":  # the server has checked that it is a number
+            _check_size(int(value), limit)
+        elif name == b"content-encoding":
+            raise HTTPException(415, "send the body without a content encoding")
 
 
 def _check_type(value: bytes) -> None:

@@ -50,8 +50,10 @@ def path_segments(scope: Scope) -> list[str]:
     raw: bytes | None = scope.get("raw_path")
     if raw is None:  # optional in ASGI
         return _below(root, scope["path"]).split("/")[1:] or [""]
-    path = _below(root, raw.decode("latin-1"))
-    return [unquote(segment) for segment in path.split("/")[1:]] or [""]
+    segments = _below(root, raw.decode("latin-1")).split("/")[1:]
+    if b"%" in raw:
+        segments = [unquote(segment) for segment in segments]
+    return segments or [""]
 
 
 def _below(root: str, path: str) -> str:

@@ -121,11 +121,28 @@ class ViewReply(msgspec.Struct, frozen=True):
     next: str | None
 
 
+class JsonReply(Response):
+    """A JSON response whose few headers are known to be lower-case, so nothing looks at them."""
+
+    media_type = "application/json"
+
+    def __init__(self, document: object, status: int, headers: dict[str, str] | None) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = _encode(document)
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+        ]
+        if headers:
+            self.raw_headers += [(k.encode(), v.encode("latin-1")) for k, v in headers.items()]
+
+
 def reply(
     document: object, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    """A JSON response."""
-    return Response(_encode(document), status, headers, "application/json")
+    """A JSON response; the names of ``headers`` are lower-case."""
+    return JsonReply(document, status, headers)
 
 
 def etag(version: int) -> dict[str, str]:
