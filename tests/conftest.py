@@ -8,9 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from whence.store.embedded import EmbeddedServer
 from whence.store.eventstore import EventStore, open_store
+
+# Hypothesis measures time by default; a test that is slow on a busy machine is no wrong test.
+settings.register_profile("whence", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("whence")
 
 _numbers = itertools.count()
 
