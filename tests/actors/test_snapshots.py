@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
+from types import new_class
 from typing import Any, Self
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.actors.domain import Counted, Counter, Labelled, model
 from tests.store.domain import NOON
-from whence import Aggregate, Runtime, command, replace
+from whence import Aggregate, Event, Runtime, command, replace
 from whence.actors import load as loading
 from whence.actors.history import state_at
 from whence.actors.load import load
@@ -424,3 +425,13 @@ def _folds(events: list[Counted | Labelled]) -> Iterator[Counter]:
     for event in events:
         state = state.apply(event)
         yield state
+
+
+def test_a_new_schema_version_of_an_event_makes_another_fingerprint() -> None:
+    """With a new version comes an upcaster, and old events are read otherwise than before."""
+    first = new_class("Counted", (Event,), {"version": 1})
+    second = new_class("Counted", (Event,), {"version": 2})
+
+    fingerprints = [SnapshotCodec(Counter, events).fingerprint for events in ([first], [second])]
+
+    assert fingerprints[0] != fingerprints[1]
