@@ -138,7 +138,9 @@ class Actor:
         if isinstance(outcomes, Exception) or {*map(type, outcomes)} != _ONLY_COMMITTED:
             self._task = asyncio.create_task(self._handle_outcomes(steps, outcomes))
             return
-        self._answer_all(steps, outcomes)
+        remaining = iter(outcomes)
+        for step in steps:
+            self._answer(step, None if step.append is None else next(remaining))
         self._next_row()
 
     async def _handle_outcomes(self, steps: list[Step], outcomes: Outcomes) -> None:
@@ -208,41 +210,59 @@ class Actor:
     async def _settle(
         self, steps: list[Step], outcomes: Sequence[Outcome | Exception]
     ) -> list[Job]:
-        """Answer the steps up to the first conflict; returns the commands from there on."""
-        if outcomes and isinstance(outcomes[0], Conflicted):
-            # Even what was refused before it was refused on a state that is not the newest.
-            await self._catch_up_with(outcomes[0])
-            return [step.job for step in steps]
-        conflict = self._answer_all(steps, outcomes)
-        if conflict is None:
-            return []
-        number, outcome = conflict
-        await self._catch_up_with(outcome)
-        return [step.job for step in steps[number:]]
+        """Answer what the outcomes prove; returns the commands that have to be decided anew.
 
-    def _answer_all(
-        self, steps: list[Step], outcomes: Sequence[Outcome | Exception]
-    ) -> tuple[int, Conflicted] | None:
-        """Answer the steps up to the first conflict, and return where that is, if there is one."""
+        Only an append that was just committed proves that the state before it was the newest, and
+        so what was refused on that state, and on the one after it. A repetition proves neither, and
+        what was decided on top of an append that is not stored was decided on what never was.
+        """
         remaining = iter(outcomes)
+        proven = not outcomes  # then the newest state was looked up just now
+        unproven: list[Step] = []
+        anew: list[Step] = []
         for number, step in enumerate(steps):
             outcome = None if step.append is None else next(remaining)
+            if outcome is None and not proven:
+                unproven.append(step)
+                continue
             if isinstance(outcome, Conflicted):
-                return number, outcome
+                await self._catch_up_with(outcome)
+                return [again.job for again in (*anew, *unproven, *steps[number:])]
+            if isinstance(outcome, Committed):
+                proven = True
+                for earlier in unproven:
+                    self._answer(earlier, None)
+            elif outcome is not None:
+                proven = False
+                anew += unproven
+            if outcome is not None:
+                unproven = []
+            in_place = self._in_place(outcome)
             self._answer(step, outcome)
-        return None
+            if not in_place:
+                anew += steps[number + 1 :]
+                break
+        return [again.job for again in (*anew, *unproven)]
 
-    def _answer(self, step: Step, outcome: Committed | Duplicate | Exception | None) -> None:
-        """Tell the caller of one step, now that all steps before it are stored."""
+    def _in_place(self, outcome: Outcome | Exception | None) -> bool:
+        """Whether the log has at this place what the plan has; a step without events needs none."""
+        if isinstance(outcome, Duplicate):
+            return outcome.records[0].version == self.version + 1
+        return not isinstance(outcome, Exception)
+
+    def _answer(self, step: Step, outcome: Outcome | Exception | None) -> None:
+        """Tell the caller of one step; a conflict has no answer but another attempt."""
         if isinstance(outcome, Committed):
             self._committed(step, outcome)
         elif isinstance(outcome, Duplicate):
             # A repeated command may have been stored long ago, or after what is known here.
-            if outcome.records[0].version == self.version + 1:
+            if self._in_place(outcome):
                 self._apply(outcome.records)
             _resolve(step.job, Receipt.repeating(outcome.records, self._events))
-        elif (error := outcome or step.error) is not None:
-            _refuse(step.job, error)
+        elif isinstance(outcome, Exception):
+            _refuse(step.job, outcome)
+        elif step.error is not None:
+            _refuse(step.job, step.error)
         else:
             _resolve(step.job, self._receipt(0, 0, (), ()))
 

@@ -1,15 +1,16 @@
 """A command id that the caller gives is remembered: the same command again changes nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
 
-from tests.actors.domain import Counted, model
+from tests.actors.domain import Counted, Counter, model
 from whence import Rejected, Runtime
 from whence.actors.receipt import Receipt
-from whence.actors.runtime import CommandRequest
+from whence.actors.runtime import CommandRequest, _body_of  # pyright: ignore[reportPrivateUsage]
+from whence.store.append import Append, Outcome, Remember
 from whence.store.errors import CommandIdReused, InvalidId
 from whence.store.eventstore import EventStore, open_store
 from whence.store.ids import StreamId
@@ -158,3 +159,70 @@ async def test_it_is_remembered_for_as_long_as_was_said(store: EventStore) -> No
 async def test_a_command_id_that_cannot_be_part_of_a_key_is_refused(runtime: Runtime) -> None:
     with pytest.raises(InvalidId, match="is not a valid command id"):
         await ask(runtime, "count", "{c}", step=1)
+
+
+async def test_nobody_is_answered_from_what_a_repeated_command_would_have_done_again(
+    runtime: Runtime,
+) -> None:
+    await ask(runtime, "count", "c-1", step=1)
+
+    def once(state: Counter) -> Counted:
+        if state.total > 1:
+            raise Rejected(f"the total is {state.total}, and was never stored as such")
+        return Counted(1, state.total + 1)
+
+    # While the first is under way the others wait, and are then decided in a row.
+    under_way = runtime.send(Counter.label_as, "1", label="x", labelled_by="ann")
+    repeated = planned("c-1", lambda state: Counted(1, state.total + 1))
+    results = await asyncio.gather(
+        under_way, posted(runtime, repeated), posted(runtime, planned("c-2", once))
+    )
+
+    assert [receipt.version for receipt in results] == [2, 1, 3]
+
+
+async def test_nobody_is_refused_on_an_old_state_before_a_repeated_command(
+    runtime: Runtime, url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await runtime.send(Counter.look, "1")
+    gate = asyncio.Event()
+    append_many = runtime.store.append_many
+
+    async def slow(appends: Sequence[Append]) -> list[Outcome | Exception]:
+        outcomes = await append_many(appends)
+        await gate.wait()
+        return outcomes
+
+    monkeypatch.setattr(runtime.store, "append_many", slow)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(posted(runtime, planned("c-0", lambda _: Counted(0, 0))))
+        async with open_store(url, namespace=namespace) as store, Runtime(store, model) as other:
+            while await store.head(COUNTER) == 0:
+                await asyncio.sleep(0.001)
+            await ask(other, "count", "c-1", step=1)
+        label = runtime.send(Counter.label_as, "1", label="x", labelled_by="ann")
+        labelled = tasks.create_task(label)
+        repeated = tasks.create_task(
+            posted(runtime, planned("c-1", lambda state: Counted(1, state.total + 1)))
+        )
+        await asyncio.sleep(0)
+        gate.set()
+
+    assert [task.result().version for task in (first, labelled, repeated)] == [1, 3, 2]
+
+
+Decide = Callable[[Any], Counted]
+
+
+def planned(command_id: str, decide: Decide) -> tuple[str, Decide]:
+    """A command that is decided although it is remembered: its caller looked a moment too early."""
+    return command_id, decide
+
+
+async def posted(runtime: Runtime, command: tuple[str, Decide]) -> Receipt:
+    command_id, decide = command
+    request = CommandRequest(KIND, KIND.command("count"), "1", {"step": 1})
+    remember = Remember(_body_of(request), 60_000)
+    return await runtime._post(  # pyright: ignore[reportPrivateUsage]
+        KIND, "1", decide, command_id=command_id, remember=remember
+    )
