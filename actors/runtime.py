@@ -127,25 +127,35 @@ class Runtime:
         return await self._post(kind, id, decide)
 
     async def execute(self, request: CommandRequest) -> Receipt:
-        """Send a command that came as data (from HTTP, from a file); raises like ``send``."""
+        """Send a command that came as data (from HTTP, from a file).
+
+        Raises:
+            CommandIdReused: the command id has stored what another command decided.
+            Others as ``send``.
+        """
+        if not request.command_id:
+            return await self._ask(request)
+        return await self._ask_once(request)
+
+    def _ask(
+        self, request: CommandRequest, remember: Remember | None = None
+    ) -> asyncio.Future[Receipt]:
         function, arguments = request.command.function, request.arguments
 
         def decide(state: AnyAggregate) -> Decision:
             return function(state, **arguments)
 
-        if not request.command_id:
-            return await self._post(
-                request.kind,
-                request.id,
-                decide,
-                expected=request.expected,
-                metadata=request.metadata,
-            )
-        return await self._execute_once(request, decide)
+        return self._post(
+            request.kind,
+            request.id,
+            decide,
+            command_id=request.command_id,
+            expected=request.expected,
+            metadata=request.metadata,
+            remember=remember,
+        )
 
-    async def _execute_once(
-        self, request: CommandRequest, decide: Callable[[AnyAggregate], Decision]
-    ) -> Receipt:
+    async def _ask_once(self, request: CommandRequest) -> Receipt:
         """Decide unless the command id is remembered, for what it did may now be refused."""
         check_id(request.command_id, field="command id")
         stream = StreamId.checked(request.kind.name, request.id)
@@ -154,15 +164,7 @@ class Runtime:
         if known is not None:
             return known
         try:
-            return await self._post(
-                request.kind,
-                request.id,
-                decide,
-                command_id=request.command_id,
-                expected=request.expected,
-                metadata=request.metadata,
-                remember=remember,
-            )
+            return await self._ask(request, remember)
         except (Rejected, Conflict):
             # The same command may have been under way elsewhere, and have come first.
             known = await self._recalled(stream, request.command_id, remember.body)

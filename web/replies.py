@@ -11,8 +11,6 @@ from whence.actors.receipt import Receipt
 from whence.actors.why import Change
 from whence.store.recorded import Recorded, moment
 
-Headers = dict[str, str] | None
-
 _encode = msgspec.json.Encoder().encode
 _EMPTY = msgspec.Raw(b"{}")
 

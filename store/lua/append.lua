@@ -54,23 +54,29 @@ local function command_in(fields)
   end
 end
 
+-- The last entry of a stream, nil if it is empty; or nil and why the key cannot be read as one.
+local function last_entry(key)
+  local found = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
+  if type(found) ~= 'table' or found.err then
+    return nil, type(found) == 'table' and found.err or 'WRONGTYPE'
+  end
+  return found[1]
+end
+
 -- What the stream will hold once the appends accepted so far are written.
+-- broken: an earlier append to it in this call was not stored.
 local heads = {}
 local function head_of(key)
   local head = heads[key]
   if head == nil then
-    local last = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
-    -- broken: an earlier append to this stream in this call was not stored
-    if type(last) ~= 'table' or last.err then
-      head = { refused = type(last) == 'table' and last.err or 'WRONGTYPE' }
-    elseif #last == 0 then
-      head = { version = 0, occurred = -math.huge, broken = false }
+    local last, refused = last_entry(key)
+    if last then
+      head = { version = number_in(last[1]), occurred = occurred_in(last[2]), broken = false }
+      refused = not head.occurred and 'its last entry was not written by Whence'
     else
-      head = { version = number_in(last[1][1]), occurred = occurred_in(last[1][2]), broken = false }
-      if not head.occurred then
-        head.refused = 'its last entry was not written by Whence'
-      end
+      head = { version = 0, occurred = -math.huge, broken = false }
     end
+    head.refused = refused
     heads[key] = head
   end
   return head
@@ -80,11 +86,11 @@ local positions = {}
 local function position_of(key)
   local position = positions[key]
   if position == nil then
-    local last = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
-    if type(last) ~= 'table' or last.err then
+    local last, refused = last_entry(key)
+    if refused then
       return nil
     end
-    position = #last == 0 and 0 or number_in(last[1][1])
+    position = last and number_in(last[1]) or 0
   end
   return position
 end

@@ -11,13 +11,10 @@ from whence.actors.facts import History, ImportReport, import_history
 from whence.actors.model import WriteModel
 from whence.cli.progress import endless
 from whence.cli.settings import (
-    assert_option,
-    domain_option,
-    durability_option,
     find_domain,
     open_promised,
     server,
-    url_option,
+    writing_options,
 )
 from whence.domain import load_object
 from whence.store.durability import Durability, Promise
@@ -32,10 +29,7 @@ Read = Callable[[Path], object]
 @click.command("import")
 @click.argument("function_path", metavar="MODULE:FUNCTION")
 @click.argument("file", type=click.Path(path_type=Path))
-@domain_option
-@url_option
-@durability_option
-@assert_option
+@writing_options
 def import_(
     function_path: str,
     file: Path,

@@ -4,11 +4,11 @@ The environment is read here and nowhere else, as the defaults of options.
 """
 
 import tomllib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import click
 
@@ -17,6 +17,8 @@ from whence.store.durability import FSYNC, Durability, Promise
 from whence.store.embedded import EmbeddedServer, running_at
 from whence.store.errors import DataDirectoryInUse, InvalidSetting
 from whence.store.eventstore import EventStore, open_store
+
+Command = TypeVar("Command", bound=Callable[..., object])
 
 DATA = Path("whence-data")
 # Seconds to wait for a server that another command is just starting, and between two looks.
@@ -73,6 +75,15 @@ assert_option = click.option(
     show_envvar=True,
     help="Vouch for settings that the server does not show to this user.",
 )
+
+
+def writing_options(command: Command) -> Command:
+    """The options of a command that writes: which domain, which server, and what it has to keep."""
+    for option in (assert_option, durability_option, url_option, domain_option):
+        command = option(command)
+    return command
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

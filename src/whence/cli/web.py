@@ -9,13 +9,10 @@ from whence.cli.http import listening, serve, url_of
 from whence.cli.running import interruptible, run, stop_signal
 from whence.cli.settings import (
     Server,
-    assert_option,
-    domain_option,
-    durability_option,
     find_domain,
     open_promised,
     server,
-    url_option,
+    writing_options,
 )
 from whence.domain import Domain
 from whence.store.durability import Durability, Promise
@@ -23,10 +20,7 @@ from whence.web.app import create_app
 
 
 @click.command()
-@domain_option
-@url_option
-@durability_option
-@assert_option
+@writing_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
     "--port",

@@ -5,13 +5,10 @@ import click
 from whence.cli.running import beside, interruptible, run, stop_signal
 from whence.cli.settings import (
     Server,
-    assert_option,
-    domain_option,
-    durability_option,
     find_domain,
     open_promised,
     server,
-    url_option,
+    writing_options,
 )
 from whence.domain import Domain
 from whence.projections.worker import Worker
@@ -19,10 +16,7 @@ from whence.store.durability import Durability, Promise
 
 
 @click.command()
-@domain_option
-@url_option
-@durability_option
-@assert_option
+@writing_options
 def worker(
     domain_path: str | None, url: str | None, durability: Durability, assert_durability: bool
 ) -> None:
