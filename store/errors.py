@@ -18,6 +18,7 @@
     │   └── RowNotFound           a view has no row of that key
     ├── Rejected                  the domain said no: raised by commands, stores nothing
     ├── Conflict                  another writer came first, and trying again did not help
+    │   └── PreconditionFailed    the aggregate is not in the state that the caller asked for
     ├── OutcomeUnknown            the store did not answer: committed or not, only a retry tells
     ├── StoreUnavailable          nothing was sent, or only a read was: safe to try again
     ├── CorruptStore              the log contradicts itself: stop and look
@@ -240,6 +241,17 @@ class Conflict(WhenceError):
                 f"{stream} is at version {actual}, not {expected}: read it again and decide anew"
             )
         super().__init__(message)
+
+
+class PreconditionFailed(Conflict):
+    """The aggregate is not in the state that the caller has made a condition."""
+
+    def __init__(self, stream: object, condition: str, actual: int) -> None:
+        super().__init__(stream, None, actual)
+        self.args = (
+            f"{stream} is at version {actual}, and the condition was {shown(condition)}: "
+            "read it again and decide anew",
+        )
 
 
 class OutcomeUnknown(WhenceError):

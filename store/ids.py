@@ -3,8 +3,11 @@
 import itertools
 import os
 import re
+import time
 from base64 import urlsafe_b64encode
+from hashlib import sha256
 from typing import NamedTuple
+from uuid import UUID
 
 from whence.store.errors import InvalidId
 
@@ -61,3 +64,21 @@ class CommandIds:
 
     def next(self) -> str:
         return f"{self._prefix}.{next(self._count)}"
+
+
+def new_id() -> str:
+    """An id that nobody else makes, later ones sorting after earlier ones: a UUIDv7 (RFC 9562)."""
+    milliseconds = time.time_ns() // 1_000_000
+    return _uuid(7, milliseconds.to_bytes(6) + os.urandom(10))
+
+
+def derived_id(text: str) -> str:
+    """The one id that belongs to a text, the same in every process: a UUIDv8 (RFC 9562)."""
+    return _uuid(8, sha256(text.encode()).digest()[:16])
+
+
+def _uuid(version: int, data: bytes) -> str:
+    number = int.from_bytes(data)
+    number = number & ~(0xF << 76) | version << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    return str(UUID(int=number))

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
@@ -11,6 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 # Gets the request and the segments after the first one, decoded.
 Branch = Callable[[Request, Sequence[str]], Awaitable[Response]]
+
+# Bytes of a body from which compressing it is worth its time.
+GZIP_FROM = 1_000
 
 _SEGMENTS = "whence.segments"
 
@@ -41,7 +45,11 @@ class Branches(BaseRoute):
             response = await branch(request, scope[_SEGMENTS][1:])
         except ClientDisconnect:
             return  # it left before its request was complete: nothing was done, nobody listens
-        await response(scope, receive, send)
+        if scope["method"] == "GET":
+            # Only what is read may be long; a command's answer is not even looked at.
+            await GZipMiddleware(response, minimum_size=GZIP_FROM)(scope, receive, send)
+        else:
+            await response(scope, receive, send)
 
 
 def path_segments(scope: Scope) -> list[str]:

@@ -1,16 +1,21 @@
-"""POST /orders/42/cancel: a command for one aggregate."""
+"""POST /orders/42/cancel: a command for one aggregate, and POST /orders/place for a new one."""
 
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from whence.actors.history import state_at
 from whence.actors.model import AggregateType, CommandType
+from whence.actors.receipt import Receipt
 from whence.actors.runtime import CommandRequest, Runtime
-from whence.store.ids import check_id
+from whence.store.errors import Conflict, PreconditionFailed
+from whence.store.ids import StreamId, check_id, derived_id, new_id
 from whence.web.body import read_json
+from whence.web.conditions import conditional, expected_version
 from whence.web.parameters import parameters
-from whence.web.replies import CommandReply, etag, reply
+from whence.web.preferences import Answer, preferred
+from whence.web.replies import CommandReply, StateReply, empty, etag, reply
 
 
 def url_name(command: str) -> str:
@@ -41,20 +46,66 @@ class Commands:
         self._runtime = runtime
         self._limit = max_body_bytes
 
-    async def run(self, request: Request, id_: str, command: CommandType) -> Response:
+    async def create(self, request: Request, command: CommandType) -> Response:
+        """Run the command on an aggregate that does not exist yet, under an id made here.
+
+        With an Idempotency-Key the id follows from the key, so that the same request finds the
+        aggregate that it has made, also from another process and after a restart.
+        """
+        key = _idempotency_key(request)
+        id_ = derived_id(f"{self._kind.name}/{key}") if key else new_id()
+        return await self.run(request, id_, command, creates=True)
+
+    async def run(
+        self, request: Request, id_: str, command: CommandType, *, creates: bool = False
+    ) -> Response:
         """Decode the body, run the command, answer with what it stored."""
         check_id(id_)
         parameters(request, ())
+        key = _idempotency_key(request)
+        answer = preferred(request)
         arguments = command.decode(await read_json(request, self._limit))
-        asked = CommandRequest(
-            self._kind, command, id_, arguments, command_id=_idempotency_key(request)
-        )
-        receipt = await self._runtime.execute(asked)
+        asked = CommandRequest(self._kind, command, id_, arguments, command_id=key)
+        if conditional(request):
+            receipt = await self._run_if(request, asked)
+        else:
+            receipt = await self._runtime.execute(asked._replace(expected=0) if creates else asked)
+        return await self._answer(request, receipt, answer)
+
+    async def _run_if(self, request: Request, asked: CommandRequest) -> Receipt:
+        """Run a command under the conditions in its headers."""
+        stream = StreamId(self._kind.name, asked.id)
+        expected = await expected_version(request, self._runtime.store, stream)
+        try:
+            return await self._runtime.execute(asked._replace(expected=expected))
+        except Conflict as error:
+            if error.expected is None:
+                raise
+            raise PreconditionFailed(stream, f"version {expected}", error.actual) from error
+
+    async def _answer(self, request: Request, receipt: Receipt, answer: Answer | None) -> Response:
         headers = etag(receipt.version)
         if receipt.repeated:
             headers["idempotency-replayed"] = "true"
+        status = 200
         if receipt.created:
-            root: str = request.scope.get("root_path", "")
-            headers["location"] = quote(f"{root}/{self._kind.plural}/{id_}")
-        status = 201 if receipt.created else 200
-        return reply(CommandReply.of(receipt), status=status, headers=headers)
+            status = 201
+            headers["location"] = self._address(request, receipt)
+        if answer is None:
+            return reply(CommandReply.of(receipt), status=status, headers=headers)
+        headers["preference-applied"] = f"return={answer}"
+        if answer == "minimal":
+            return empty(status=201 if receipt.created else 204, headers=headers)
+        headers["content-location"] = f"{self._address(request, receipt)}?version={receipt.version}"
+        return reply(await self._state(receipt), status=status, headers=headers)
+
+    def _address(self, request: Request, receipt: Receipt) -> str:
+        root: str = request.scope.get("root_path", "")
+        return quote(f"{root}/{self._kind.plural}/{receipt.stream.id}")
+
+    async def _state(self, receipt: Receipt) -> StateReply:
+        """The state that the command led to, whatever has happened since."""
+        store, events = self._runtime.store, self._runtime.model.events
+        id_, version = receipt.stream.id, receipt.version
+        found = await state_at(store, events, self._kind, id_, version=version)
+        return StateReply.of(found)

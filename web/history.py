@@ -9,8 +9,8 @@ from whence.actors.why import explain
 from whence.store.errors import InvalidInput, StreamNotFound
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
-from whence.store.recorded import moment
 from whence.store.registry import EventRegistry
+from whence.web.conditions import unchanged
 from whence.web.parameters import aware_moment, number, parameters
 from whence.web.replies import (
     EventsReply,
@@ -18,7 +18,9 @@ from whence.web.replies import (
     StoredEvent,
     WhyFieldReply,
     WhyReply,
+    empty,
     etag,
+    next_page,
     reply,
 )
 
@@ -42,10 +44,10 @@ class History:
         if version is not None and at is not None:
             raise InvalidInput("give either version or at, not both", field="at")
         found = await state_at(self._store, self._registry, self._kind, id_, version=version, at=at)
-        document = StateReply(
-            id_, self._kind.name, found.version, moment(found.occurred_at_us), found.state
-        )
-        return reply(document, headers=etag(found.version))
+        headers = etag(found.version)
+        if unchanged(request, found.stream, found.version):
+            return empty(status=304, headers=headers)
+        return reply(StateReply.of(found), headers=headers)
 
     async def events(self, request: Request, id_: str) -> Response:
         """GET /orders/42/events: the stored bytes, so even those that no class can read."""
@@ -58,21 +60,23 @@ class History:
         if not found and (after == 0 or await self._store.head(stream) == 0):
             raise StreamNotFound(stream)
         page = found[:limit]
-        return reply(
-            EventsReply(
-                id_,
-                self._kind.name,
-                self._store.keys.partition(stream),
-                [StoredEvent.of(record) for record in page],
-                page[-1].version if len(found) > limit else None,
-            )
+        beyond = page[-1].version if len(found) > limit else None
+        document = EventsReply(
+            id_,
+            self._kind.name,
+            self._store.keys.partition(stream),
+            [StoredEvent.of(record) for record in page],
+            beyond,
         )
+        return reply(document, headers=next_page(request, given, beyond))
 
     async def why(self, request: Request, id_: str) -> Response:
         """GET /orders/42/why: the event behind each field, or the whole story of one ``field``."""
         field = parameters(request, ("field",)).get("field")
         found = await explain(self._store, self._registry, self._kind, id_, field)
         headers = etag(found.version)
+        if unchanged(request, StreamId(self._kind.name, id_), found.version):
+            return empty(status=304, headers=headers)
         last = {name: changes[-1] if changes else None for name, changes in found.changes.items()}
         if field is None:
             return reply(WhyReply(id_, self._kind.name, found.version, last), headers=headers)

@@ -79,19 +79,19 @@ class Describer:
         base = f"/{kind.plural}/{{id}}"
         tag = kind.name
         paths: Json = {
-            base: _get(
+            base: _conditional(
                 f"The state of a {tag}",
                 tag,
                 [_ID, _query("version", _whole(1)), _query("at", _TEXT | {"format": "date-time"})],
-                self._refined("Its state", replies.StateReply, {"state": self._refs[kind.cls]}),
+                self._state(kind),
             ),
             f"{base}/events": _get(
                 f"The events of a {tag}",
                 tag,
                 [_ID, _query("after", _whole(0)), _query("limit", _whole(1))],
-                self._answer("A page of its events", replies.EventsReply),
+                _linked(self._answer("A page of its events", replies.EventsReply)),
             ),
-            f"{base}/why": _get(
+            f"{base}/why": _conditional(
                 f"Why a {tag} is as it is",
                 tag,
                 [_ID, _query("field", _TEXT | {"enum": list(kind.cls.__struct_fields__)})],
@@ -101,24 +101,54 @@ class Describer:
         for command in kind.commands.values():
             path = paths.setdefault(f"{base}/{url_name(command.name)}", {"parameters": [_ID]})
             path["post"] = self._command(kind, command)
+            paths[f"/{kind.plural}/{url_name(command.name)}"] = {
+                "post": self._creation(kind, command)
+            }
         return paths
 
+    def _state(self, kind: AggregateType) -> Json:
+        return self._refined("Its state", replies.StateReply, {"state": self._refs[kind.cls]})
+
     def _command(self, kind: AggregateType, command: CommandType) -> Json:
+        summary = (command.function.__doc__ or f"{command.name} a {kind.name}").split("\n")[0]
+        done = self._done(kind)
+        return {
+            "operationId": f"{kind.name}-{url_name(command.name)}",
+            "summary": summary,
+            "tags": [kind.name],
+            "parameters": [_IDEMPOTENCY_KEY, _IF_MATCH, _MUST_NOT_EXIST, _PREFER],
+            "requestBody": self._body(command),
+            "responses": {"200": done, "201": _created(done), "204": _NOTHING, "default": _PROBLEM},
+        }
+
+    def _creation(self, kind: AggregateType, command: CommandType) -> Json:
+        """The same command for an aggregate that gets its id from the server."""
+        done = self._done(kind)
+        return {
+            "operationId": f"new-{kind.name}-{url_name(command.name)}",
+            "summary": f"{url_name(command.name)}, for a new {kind.name} whose id is made here",
+            "tags": [kind.name],
+            "parameters": [_IDEMPOTENCY_KEY, _PREFER],
+            "requestBody": self._body(command),
+            "responses": {"200": done, "201": _created(done), "204": _NOTHING, "default": _PROBLEM},
+        }
+
+    def _body(self, command: CommandType) -> Json:
+        return {
+            "required": bool(msgspec.structs.fields(command.arguments)),
+            "content": _content("application/json", self._refs[command.arguments]),
+        }
+
+    def _done(self, kind: AggregateType) -> Json:
+        """What a command answers: its events, or the state if that is preferred."""
         events = sorted(kind.events, key=lambda event: event.__name__)
         data: Json = {"anyOf": [self._refs[event] for event in events]}
         decided = {"events": {"items": {"properties": {"data": data}}}}
         done = self._refined("What the command stored", replies.CommandReply, decided)
-        return {
-            "operationId": f"{kind.name}-{url_name(command.name)}",
-            "summary": (command.function.__doc__ or f"{command.name} a {kind.name}").split("\n")[0],
-            "tags": [kind.name],
-            "parameters": [_IDEMPOTENCY_KEY],
-            "requestBody": {
-                "required": bool(msgspec.structs.fields(command.arguments)),
-                "content": _content("application/json", self._refs[command.arguments]),
-            },
-            "responses": {"200": done, "201": done, "default": _PROBLEM},
-        }
+        schema = done["content"]["application/json"]
+        state = self._state(kind)["content"]["application/json"]["schema"]
+        schema["schema"] = {"anyOf": [schema["schema"], state]}
+        return done | {"headers": {"ETag": _VERSION_TAG, "Idempotency-Replayed": _REPLAYED}}
 
     def _view(self, projection: Projection[Any]) -> Json:
         base = f"/views/{projection.name}"
@@ -133,7 +163,9 @@ class Describer:
         rows = self._refined("A page of its rows", replies.ViewReply, {"rows": {"items": row}})
         one: Json = {"description": "The row", "content": _content("application/json", row)}
         return {
-            base: _get(f"The rows of {projection.name}", "views", [*filters, *paging], rows),
+            base: _get(
+                f"The rows of {projection.name}", "views", [*filters, *paging], _linked(rows)
+            ),
             f"{base}/{{key}}": _get("One row", "views", [_path("key")], one),
         }
 
@@ -172,6 +204,23 @@ def _get(summary: str, tag: str, parameters: list[Json], done: Json) -> Json:
     return {"get": operation}
 
 
+def _conditional(summary: str, tag: str, parameters: list[Json], done: Json) -> Json:
+    """A read whose answer has a version, so that a client need not get it twice."""
+    done = done | {"headers": {"ETag": _VERSION_TAG}}
+    described = _get(summary, tag, [*parameters, _IF_MATCH, _IF_NONE_MATCH], done)
+    described["get"]["responses"]["304"] = {"description": "The client has this version"}
+    return described
+
+
+def _linked(done: Json) -> Json:
+    return done | {"headers": {"Link": _header("The next page, if there is one.")}}
+
+
+def _created(done: Json) -> Json:
+    location = _header("Where the new aggregate is.")
+    return done | {"headers": done["headers"] | {"Location": location}}
+
+
 def _content(media_type: str, schema: Json) -> Json:
     return {media_type: {"schema": schema}}
 
@@ -189,10 +238,42 @@ def _query(name: str, schema: Json) -> Json:
 
 
 _ID = _path("id", pattern="^[A-Za-z0-9._~-]{1,128}$")
-_IDEMPOTENCY_KEY: Json = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "The same command again, under the same key, gets the original answer.",
-    "schema": _TEXT | {"pattern": _ID["schema"]["pattern"]},
+
+
+def _sent(name: str, description: str, **schema: Any) -> Json:
+    """A header of a request."""
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": _TEXT | schema,
+    }
+
+
+def _header(description: str, **schema: Any) -> Json:
+    """A header of an answer."""
+    return {"description": description, "schema": _TEXT | schema}
+
+
+_IDEMPOTENCY_KEY = _sent(
+    "Idempotency-Key",
+    "The same command again, under the same key, gets the original answer.",
+    pattern=_ID["schema"]["pattern"],
+)
+_TAG = r'(W/)?"[\x21\x23-\x7e]*"'
+_TAGS = rf"^(\*|{_TAG}( *, *{_TAG})*)$"
+_IF_MATCH = _sent("If-Match", "The version that the aggregate must have.", pattern=_TAGS)
+_IF_NONE_MATCH = _sent("If-None-Match", "The version that the client has.", pattern=_TAGS)
+_MUST_NOT_EXIST = _sent("If-None-Match", "The aggregate must not exist yet.", enum=["*"])
+_PREFER = _sent(
+    "Prefer",
+    "No body, or the state, in place of the events.",
+    enum=["return=minimal", "return=representation"],
+)
+_VERSION_TAG = _header("The version of the aggregate.", pattern='^"[0-9]+"$')
+_REPLAYED = _header("The command had been stored before.", enum=["true"])
+_NOTHING: Json = {
+    "description": "Done; the client prefers no body",
+    "headers": {"ETag": _VERSION_TAG},
 }

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from whence.store import errors
+from whence.web.replies import etag
 
 PROBLEM_JSON = "application/problem+json"
 URN = "urn:whence:problem:"
@@ -62,6 +63,9 @@ KINDS: dict[type[Exception], Kind] = {
     errors.RowNotFound: Kind(404, "row-not-found", "There is no such row"),
     errors.Rejected: Kind(409, "rejected", "The command was rejected"),
     errors.Conflict: Kind(409, "conflict", "Others changed the aggregate first"),
+    errors.PreconditionFailed: Kind(
+        412, "precondition-failed", "The aggregate is not as the condition says"
+    ),
     errors.OutcomeUnknown: Kind(
         503,
         "outcome-unknown",
@@ -107,15 +111,12 @@ _BY_STATUS: dict[int, Kind] = {
     415: Kind(415, "unsupported-media-type", "The body is not JSON"),
 }
 
-_RETRY_AFTER = {"retry-after": "1"}
-
 
 async def _domain_problem(request: Request, error: Exception) -> Response:
     kind = next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), INTERNAL)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s %s: %s", request.method, _instance(request), error)
-    retry = _RETRY_AFTER if isinstance(error, errors.StoreUnavailable) else None
-    return _response(request, kind, error, retry)
+    return _response(request, kind, error, _headers(error))
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
@@ -172,6 +173,16 @@ def _field(error: Exception) -> str:
             return error.name
         case _:
             return ""
+
+
+def _headers(error: Exception) -> dict[str, str] | None:
+    match error:
+        case errors.StoreUnavailable():
+            return {"retry-after": "1"}
+        case errors.Conflict():
+            return etag(error.actual)
+        case _:
+            return None
 
 
 def _version(error: Exception) -> int | None:

@@ -1,13 +1,15 @@
 """The JSON documents that Whence answers with; /openapi.json describes these same classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
-from whence.actors.receipt import Receipt
+from whence.actors.receipt import Receipt, Versioned
 from whence.actors.why import Change
 from whence.store.recorded import Recorded, moment
 
@@ -51,6 +53,11 @@ class StateReply(msgspec.Struct, frozen=True):
     version: int
     occurred_at: datetime
     state: Any
+
+    @classmethod
+    def of(cls, found: Versioned[Any]) -> "StateReply":
+        occurred_at = moment(found.occurred_at_us)
+        return cls(found.stream.id, found.stream.type, found.version, occurred_at, found.state)
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -143,6 +150,26 @@ def reply(
     return JsonReply(document, status, headers)
 
 
+def empty(*, status: int, headers: dict[str, str]) -> Response:
+    """A response without a body: the headers say it all."""
+    return Response(status_code=status, headers=headers)
+
+
 def etag(version: int) -> dict[str, str]:
     """The header that carries a version."""
     return {"etag": f'"{version}"'}
+
+
+def next_page(
+    request: Request, given: Mapping[str, str], after: int | str | None
+) -> dict[str, str] | None:
+    """The header that links to the page behind this one (RFC 8288); None at the end.
+
+    Args:
+        given: the query parameters of this page.
+        after: where the next one begins.
+    """
+    if after is None:
+        return None
+    query = urlencode({**given, "after": after})
+    return {"link": f'<{quote(request.url.path)}?{query}>; rel="next"'}

@@ -14,7 +14,7 @@ from whence.projections.readmodel import ReadModel
 from whence.store.errors import InvalidDomain, RowNotFound
 from whence.store.eventstore import EventStore
 from whence.web.parameters import number, parameters
-from whence.web.replies import ViewReply, reply
+from whence.web.replies import ViewReply, next_page, reply
 
 DEFAULT_ROWS = 100
 MAX_ROWS = 1_000
@@ -66,7 +66,8 @@ class ViewsBranch:
             self._store, projection, where=where, limit=limit, after=given.get("after")
         )
         rows = [_with_key(key, row) for key, row in page.rows]
-        return reply(ViewReply(projection.name, page.total, rows, page.next))
+        document = ViewReply(projection.name, page.total, rows, page.next)
+        return reply(document, headers=next_page(request, given, page.next))
 
     async def _row(self, request: Request, projection: Projection[Any], key: str) -> Response:
         parameters(request, ())

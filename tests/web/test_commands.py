@@ -172,6 +172,7 @@ class TestRefusals:
             ("GET", "/orders/42/place", "POST"),
             ("PUT", "/orders/42/place", "POST"),
             ("POST", "/orders/42", "GET, HEAD"),
+            ("PUT", "/orders/place", "GET, HEAD, POST"),
             ("DELETE", "/orders/42", "GET, HEAD"),
             ("POST", "/orders/42/events", "GET, HEAD"),
             ("POST", "/orders/42/why", "GET, HEAD"),

@@ -49,6 +49,7 @@ def test_the_types_are_for_ever() -> None:
         "invalid-input": 422,
         "not-found": 404,
         "outcome-unknown": 503,
+        "precondition-failed": 412,
         "rejected": 409,
         "row-not-found": 404,
         "store-not-durable": 503,
