@@ -15,7 +15,7 @@ from whence.web.body import read_json
 from whence.web.conditions import conditional, expected_version
 from whence.web.parameters import parameters
 from whence.web.preferences import Answer, preferred
-from whence.web.replies import CommandReply, StateReply, empty, etag, reply
+from whence.web.replies import CommandReply, MinimalReply, StateReply, etag, reply
 
 
 def url_name(command: str) -> str:
@@ -95,7 +95,7 @@ class Commands:
             return reply(CommandReply.of(receipt), status=status, headers=headers)
         headers["preference-applied"] = f"return={answer}"
         if answer == "minimal":
-            return empty(status=201 if receipt.created else 204, headers=headers)
+            return reply(MinimalReply.of(receipt), status=status, headers=headers)
         headers["content-location"] = f"{self._address(request, receipt)}?version={receipt.version}"
         return reply(await self._state(receipt), status=status, headers=headers)
 

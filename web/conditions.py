@@ -47,7 +47,7 @@ class Tags(NamedTuple):
 def _versions(header: str, text: str, *, weak: bool) -> list[int]:
     found: list[int] = []
     at = 0
-    while at < len(text):
+    while at < len(text) or not text:
         member = _MEMBER.match(text, at)
         if member is None or member.end() == at:
             raise InvalidInput(

@@ -10,13 +10,16 @@ from whence.projections.projection import Projection
 from whence.store.errors import InvalidDomain
 from whence.web import replies
 from whence.web.commands import url_name
+from whence.web.history import MAX_EVENTS
 from whence.web.problems import PROBLEM_JSON, Problem
+from whence.web.views import MAX_ROWS
 
 Json = dict[str, Any]
 
 _REPLIES = (
     Problem,
     replies.CommandReply,
+    replies.MinimalReply,
     replies.StateReply,
     replies.EventsReply,
     replies.WhyReply,
@@ -24,6 +27,8 @@ _REPLIES = (
     replies.ViewReply,
 )
 _PROBLEM: Json = {"$ref": "#/components/responses/Problem"}
+_READ_PROBLEMS = dict.fromkeys(["404", "412", "422", "500", "503"], _PROBLEM)
+_COMMAND_PROBLEMS = _READ_PROBLEMS | dict.fromkeys(["409", "413", "415"], _PROBLEM)
 _TEXT: Json = {"type": "string"}
 
 
@@ -88,7 +93,7 @@ class Describer:
             f"{base}/events": _get(
                 f"The events of a {tag}",
                 tag,
-                [_ID, _query("after", _whole(0)), _query("limit", _whole(1))],
+                [_ID, _query("after", _whole(0)), _limit(MAX_EVENTS)],
                 _linked(self._answer("A page of its events", replies.EventsReply)),
             ),
             f"{base}/why": _conditional(
@@ -118,7 +123,7 @@ class Describer:
             "tags": [kind.name],
             "parameters": [_IDEMPOTENCY_KEY, _IF_MATCH, _MUST_NOT_EXIST, _PREFER],
             "requestBody": self._body(command),
-            "responses": {"200": done, "201": _created(done), "204": _NOTHING, "default": _PROBLEM},
+            "responses": {"200": done, "201": _created(done), **_COMMAND_PROBLEMS},
         }
 
     def _creation(self, kind: AggregateType, command: CommandType) -> Json:
@@ -130,7 +135,7 @@ class Describer:
             "tags": [kind.name],
             "parameters": [_IDEMPOTENCY_KEY, _PREFER],
             "requestBody": self._body(command),
-            "responses": {"200": done, "201": _created(done), "204": _NOTHING, "default": _PROBLEM},
+            "responses": {"200": done, "201": _created(done), **_COMMAND_PROBLEMS},
         }
 
     def _body(self, command: CommandType) -> Json:
@@ -140,14 +145,14 @@ class Describer:
         }
 
     def _done(self, kind: AggregateType) -> Json:
-        """What a command answers: its events, or the state if that is preferred."""
+        """What a command answers: its events, or what a client prefers to them."""
         events = sorted(kind.events, key=lambda event: event.__name__)
         data: Json = {"anyOf": [self._refs[event] for event in events]}
         decided = {"events": {"items": {"properties": {"data": data}}}}
         done = self._refined("What the command stored", replies.CommandReply, decided)
         schema = done["content"]["application/json"]
         state = self._state(kind)["content"]["application/json"]["schema"]
-        schema["schema"] = {"anyOf": [schema["schema"], state]}
+        schema["schema"] = {"anyOf": [schema["schema"], state, self._refs[replies.MinimalReply]]}
         return done | {"headers": {"ETag": _VERSION_TAG, "Idempotency-Replayed": _REPLAYED}}
 
     def _view(self, projection: Projection[Any]) -> Json:
@@ -159,7 +164,7 @@ class Describer:
             ]
         }
         filters = [_query(name, _TEXT) for name in projection.rows.fields]
-        paging = [_query("limit", _whole(1)), _query("after", _TEXT)]
+        paging = [_limit(MAX_ROWS), _query("after", _TEXT)]
         rows = self._refined("A page of its rows", replies.ViewReply, {"rows": {"items": row}})
         one: Json = {"description": "The row", "content": _content("application/json", row)}
         return {
@@ -197,7 +202,7 @@ def _common() -> Json:
 
 
 def _get(summary: str, tag: str, parameters: list[Json], done: Json) -> Json:
-    responses = {"200": done, "default": _PROBLEM}
+    responses = {"200": done, **_READ_PROBLEMS}
     operation: Json = {"summary": summary, "tags": [tag], "responses": responses}
     if parameters:
         operation["parameters"] = parameters
@@ -226,7 +231,11 @@ def _content(media_type: str, schema: Json) -> Json:
 
 
 def _whole(minimum: int) -> Json:
-    return {"type": "integer", "minimum": minimum}
+    return {"type": "integer", "minimum": minimum, "maximum": 10**15 - 1}
+
+
+def _limit(most: int) -> Json:
+    return _query("limit", _whole(1) | {"maximum": most})
 
 
 def _path(name: str, **schema: Any) -> Json:
@@ -268,12 +277,8 @@ _IF_NONE_MATCH = _sent("If-None-Match", "The version that the client has.", patt
 _MUST_NOT_EXIST = _sent("If-None-Match", "The aggregate must not exist yet.", enum=["*"])
 _PREFER = _sent(
     "Prefer",
-    "No body, or the state, in place of the events.",
+    "Only where the command has led, or the state, in place of its events.",
     enum=["return=minimal", "return=representation"],
 )
 _VERSION_TAG = _header("The version of the aggregate.", pattern='^"[0-9]+"$')
 _REPLAYED = _header("The command had been stored before.", enum=["true"])
-_NOTHING: Json = {
-    "description": "Done; the client prefers no body",
-    "headers": {"ETag": _VERSION_TAG},
-}

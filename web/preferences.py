@@ -10,7 +10,7 @@ _ANSWERS = {"return=minimal", "return=representation"}
 
 
 def preferred(request: Request) -> Answer | None:
-    """Whether a command is answered with nothing, or with the state; None for its events.
+    """Whether a command is answered without its events, or with the state; None for its events.
 
     What a server does not know of preferences it passes over, and of two the first one counts.
     """

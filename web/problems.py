@@ -104,7 +104,7 @@ INTERNAL = Kind(
 )
 
 # What Starlette and whence.web refuse before the domain is asked.
-_BY_STATUS: dict[int, Kind] = {
+BY_STATUS: dict[int, Kind] = {
     404: KINDS[errors.NotFound],
     405: Kind(405, "method-not-allowed", "This address has other methods"),
     413: Kind(413, "body-too-large", "The body is too large"),
@@ -124,7 +124,7 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     headers = dict(error.headers) if error.headers else {}
     status = error.status_code
     phrase = HTTPStatus(status).phrase
-    kind = _BY_STATUS.get(status) or Kind(status, "", phrase)
+    kind = BY_STATUS.get(status) or Kind(status, "", phrase)
     detail = error.detail
     if detail == phrase and status == HTTPStatus.NOT_FOUND:
         detail = "/ lists what there is, and /openapi.json describes it"

@@ -26,6 +26,19 @@ class DecidedEvent(msgspec.Struct, frozen=True):
     data: Any
 
 
+class MinimalReply(msgspec.Struct, frozen=True):
+    """Where a command has led; ``position`` is 0 when it decided nothing."""
+
+    id: str
+    version: int
+    partition: int
+    position: int
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> "MinimalReply":
+        return cls(receipt.stream.id, receipt.version, receipt.partition, receipt.position)
+
+
 class CommandReply(msgspec.Struct, frozen=True):
     """What a command has done. One that decided nothing has no events and position 0."""
 

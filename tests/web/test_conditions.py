@@ -18,7 +18,7 @@ class TestCommands:
         assert response.headers["etag"] == '"2"'
 
     @pytest.mark.parametrize(
-        "tags", ['"2"', '"0"', '"3", "4"', '"abc"', 'W/"1"', '"01"', '"1,2"', '""', ""]
+        "tags", ['"2"', '"0"', '"3", "4"', '"abc"', 'W/"1"', '"01"', '"1,2"', '""']
     )
     async def test_if_match_of_another_version_is_412_with_the_current_one(
         self, client: Client, store: EventStore, tags: str
@@ -65,6 +65,7 @@ class TestCommands:
         ("headers", "field"),
         [
             ({"if-match": "1"}, "if-match"),
+            ({"if-match": ""}, "if-match"),
             ({"if-match": '"1'}, "if-match"),
             ({"if-match": '"1" "2"'}, "if-match"),
             ({"if-match": "*, *"}, "if-match"),
@@ -94,7 +95,7 @@ class TestReads:
         assert response.headers["etag"] == '"2"'
         assert response.content == b""
 
-    @pytest.mark.parametrize("tags", ['"1"', '"abc"', ""])
+    @pytest.mark.parametrize("tags", ['"1"', '"abc"'])
     async def test_what_it_does_not_have_is_sent(self, client: Client, tags: str) -> None:
         await client.cancelled("42")
         response = await client.get("/orders/42", headers={"if-none-match": tags})

@@ -1,9 +1,13 @@
 """The table of problems: complete, stable, and without two meanings for one type."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from whence.store import errors
-from whence.web.problems import INTERNAL, KINDS
+from whence.web.problems import BY_STATUS, INTERNAL, KINDS
+
+GUIDE = Path(__file__).parents[2] / "docs/http.md"
 
 # What no request can meet: it ends a program at its start, or stays within a worker.
 ELSEWHERE = (
@@ -62,3 +66,12 @@ def test_the_types_are_for_ever() -> None:
         "version-not-found": 404,
         "view-mismatch": 500,
     }
+
+
+def test_the_guide_lists_all_of_them() -> None:
+    rows = re.findall(r"^\| `(\S+)` \| (\d+) \| (.+) \|$", GUIDE.read_text("utf-8"), re.MULTILINE)
+    kinds = {kind.name: kind for kind in (*KINDS.values(), *BY_STATUS.values(), INTERNAL)}
+    assert rows == [
+        (kind.name, str(kind.status), kind.title)
+        for kind in sorted(kinds.values(), key=lambda kind: (kind.status, kind.name))
+    ]
