@@ -21,6 +21,7 @@
     │   └── PreconditionFailed    the aggregate is not in the state that the caller asked for
     ├── OutcomeUnknown            the store did not answer: committed or not, only a retry tells
     ├── StoreUnavailable          nothing was sent, or only a read was: safe to try again
+    ├── TooManySubscribers        no more can listen to live events
     ├── CorruptStore              the log contradicts itself: stop and look
     │   ├── StreamVanished        a stream is shorter than what was read from it before
     │   ├── ChecksumMismatch      stored bytes are not the bytes that were written
@@ -82,6 +83,7 @@ __all__ = [
     "StreamGap",
     "StreamNotFound",
     "StreamVanished",
+    "TooManySubscribers",
     "UnknownAggregate",
     "UnknownCommand",
     "UnknownEventType",
@@ -272,6 +274,17 @@ class StoreUnavailable(WhenceError):
     def __init__(self, where: str, cause: str) -> None:
         self.cause = cause
         super().__init__(f"the event store at {where} cannot be reached ({cause})")
+
+
+class TooManySubscribers(WhenceError):
+    """As many as this process allows listen to live events; ``retry_after`` is in seconds."""
+
+    def __init__(self, most: int, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            f"{most:,} subscribers listen to live events, and no more are taken: "
+            f"try again in {retry_after:g} s"
+        )
 
 
 class CorruptStore(WhenceError):

@@ -20,6 +20,8 @@ from whence.web.branches import Branch, Branches
 from whence.web.commands import Commands, url_name
 from whence.web.health import Health
 from whence.web.history import History
+from whence.web.live import MAX_SUBSCRIBERS, Live
+from whence.web.log import LogBranch
 from whence.web.openapi import Describer
 from whence.web.problems import HANDLERS
 from whence.web.views import ViewsBranch
@@ -28,7 +30,7 @@ from whence.web.views import ViewsBranch
 READY_WITHIN = 1.0
 
 # First segments that no aggregate can have as its plural.
-_TAKEN = ("views", "livez", "readyz", "openapi.json")
+_TAKEN = ("views", "events", "livez", "readyz", "openapi.json")
 
 
 def create_app(
@@ -37,23 +39,32 @@ def create_app(
     runtime: Runtime,
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
+    max_subscribers: int = MAX_SUBSCRIBERS,
     ready_within: float = READY_WITHIN,
 ) -> Starlette:
     """The web front end of a domain. The caller opens and closes the store and the runtime.
 
     Args:
         max_body_bytes: of one request; a larger one is refused before it is read to its end.
+        max_subscribers: how many clients may listen to live events at a time. A server calls
+            ``app.state.live.end()`` when it begins to stop, for those requests do not end by
+            themselves.
         ready_within: seconds that the store has to answer /readyz.
 
     Raises:
         InvalidDomain: two aggregates would have one address, or a type has no form in JSON.
     """
     aggregates = list(domain.write_model.aggregates.values())
-    branches: dict[str, Branch] = {"views": ViewsBranch(domain.read_model, store)}
+    live = Live(store, max_subscribers=max_subscribers)
+    events = domain.write_model.events
+    branches: dict[str, Branch] = {
+        "views": ViewsBranch(domain.read_model, store),
+        "events": LogBranch(events, store, live),
+    }
     for kind in aggregates:
         _check_plural(kind, branches)
         commands = Commands(kind, runtime, max_body_bytes=max_body_bytes)
-        history = History(kind, domain.write_model.events, store)
+        history = History(kind, events, store, live)
         branches[kind.plural] = AggregateBranch(kind, commands, history)
     health = Health(store, timeout=ready_within)
     describer = Describer(aggregates, domain.read_model.projections.values())
@@ -70,6 +81,7 @@ def create_app(
     )
     # A redirect would answer before the path is judged, and lose the body of a POST.
     app.router.redirect_slashes = False
+    app.state.live = live
     return app
 
 
@@ -104,6 +116,7 @@ def _index(aggregates: Sequence[AggregateType], views: Sequence[str]) -> dict[st
             }
             for kind in aggregates
         },
+        "events": "/events",
         "views": [f"/views/{name}" for name in views],
         "health": ["/livez", "/readyz"],
         "openapi": "/openapi.json",

@@ -10,8 +10,12 @@ from whence.store.errors import InvalidInput, StreamNotFound
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.store.registry import EventRegistry
+from whence.web.cloudevents import CLOUDEVENTS, CloudEvents
 from whence.web.conditions import unchanged
+from whence.web.eventstream import EVENT_STREAM, EventStream
+from whence.web.live import Live
 from whence.web.parameters import aware_moment, number, parameters
+from whence.web.places import InStream
 from whence.web.replies import (
     EventsReply,
     StateReply,
@@ -26,15 +30,20 @@ from whence.web.replies import (
 
 DEFAULT_EVENTS = 100
 MAX_EVENTS = 500
+_LAST_EVENT_ID = "last-event-id"
 
 
 class History:
     """Reads the aggregates of one kind from the store, never from a live actor."""
 
-    def __init__(self, kind: AggregateType, events: EventRegistry, store: EventStore) -> None:
+    def __init__(
+        self, kind: AggregateType, events: EventRegistry, store: EventStore, live: Live
+    ) -> None:
         self._kind = kind
         self._registry = events
         self._store = store
+        self._live = live
+        self._cloud_events = CloudEvents(store.identity.uuid)
 
     async def state(self, request: Request, id_: str) -> Response:
         """GET /orders/42, also as of a ``version`` or ``at`` a moment."""
@@ -50,17 +59,27 @@ class History:
         return reply(StateReply.of(found), headers=headers)
 
     async def events(self, request: Request, id_: str) -> Response:
-        """GET /orders/42/events: the stored bytes, so even those that no class can read."""
+        """GET /orders/42/events: the stored bytes, so even those that no class can read.
+
+        A page of them, also as CloudEvents; or all of them, and then each new one as it comes.
+        """
         given = parameters(request, ("after", "limit"))
         after = number(given, "after", least=0) or 0
         limit = number(given, "limit", least=1, most=MAX_EVENTS) or DEFAULT_EVENTS
         stream = StreamId.checked(self._kind.name, id_)
+        accepted = request.headers.get("accept", "")
+        if EVENT_STREAM in accepted:
+            return await self._follow(request, stream, after)
         # One more than asked for tells whether there is a next page.
         found = [r async for r in self._store.read(stream, first=after + 1, limit=limit + 1)]
         if not found and (after == 0 or await self._store.head(stream) == 0):
             raise StreamNotFound(stream)
         page = found[:limit]
         beyond = page[-1].version if len(found) > limit else None
+        links = next_page(request, given, beyond)
+        if CLOUDEVENTS in accepted:
+            batch = [self._cloud_events.of(record) for record in page]
+            return reply(batch, headers=links, media_type=CLOUDEVENTS)
         document = EventsReply(
             id_,
             self._kind.name,
@@ -68,7 +87,16 @@ class History:
             [StoredEvent.of(record) for record in page],
             beyond,
         )
-        return reply(document, headers=next_page(request, given, beyond))
+        return reply(document, headers=links)
+
+    async def _follow(self, request: Request, stream: StreamId, after: int) -> Response:
+        known = request.headers.get("last-event-id")
+        if known is not None:
+            after = number({_LAST_EVENT_ID: known}, _LAST_EVENT_ID, least=0) or 0
+        self._live.check_room()
+        if await self._store.head(stream) == 0:
+            raise StreamNotFound(stream)
+        return EventStream(self._live, InStream(self._store, stream, after), self._cloud_events)
 
     async def why(self, request: Request, id_: str) -> Response:
         """GET /orders/42/why: the event behind each field, or the whole story of one ``field``."""

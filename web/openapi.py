@@ -9,7 +9,9 @@ from whence.actors.model import AggregateType, CommandType
 from whence.projections.projection import Projection
 from whence.store.errors import InvalidDomain
 from whence.web import replies
+from whence.web.cloudevents import CLOUDEVENTS, CloudEvent
 from whence.web.commands import url_name
+from whence.web.eventstream import EVENT_STREAM
 from whence.web.history import MAX_EVENTS
 from whence.web.problems import PROBLEM_JSON, Problem
 from whence.web.views import MAX_ROWS
@@ -25,6 +27,7 @@ _REPLIES = (
     replies.WhyReply,
     replies.WhyFieldReply,
     replies.ViewReply,
+    CloudEvent,
 )
 _PROBLEM: Json = {"$ref": "#/components/responses/Problem"}
 _READ_PROBLEMS = dict.fromkeys(["404", "412", "422", "500", "503"], _PROBLEM)
@@ -70,6 +73,12 @@ class Describer:
             paths |= self._aggregate(kind)
         for projection in self._projections:
             paths |= self._view(projection)
+        paths["/events"] = _get(
+            "The events of all aggregates as they come",
+            "events",
+            [_query("types", _TEXT), _query("after", _TEXT), _LAST_EVENT_ID],
+            {"description": "Server-sent events", "content": _content(EVENT_STREAM, _TEXT)},
+        )
         return {
             "openapi": "3.1.0",
             "info": {"title": "Whence", "version": version},
@@ -93,8 +102,8 @@ class Describer:
             f"{base}/events": _get(
                 f"The events of a {tag}",
                 tag,
-                [_ID, _query("after", _whole(0)), _limit(MAX_EVENTS)],
-                _linked(self._answer("A page of its events", replies.EventsReply)),
+                [_ID, _query("after", _whole(0)), _limit(MAX_EVENTS), _LAST_EVENT_ID],
+                self._events(),
             ),
             f"{base}/why": _conditional(
                 f"Why a {tag} is as it is",
@@ -110,6 +119,13 @@ class Describer:
                 "post": self._creation(kind, command)
             }
         return paths
+
+    def _events(self) -> Json:
+        """A page of events in one of two forms, or all of them as they come."""
+        page = _linked(self._answer("A page of its events", replies.EventsReply))
+        batch: Json = {"type": "array", "items": self._refs[CloudEvent]}
+        page["content"] |= _content(CLOUDEVENTS, batch) | _content(EVENT_STREAM, _TEXT)
+        return page
 
     def _state(self, kind: AggregateType) -> Json:
         return self._refined("Its state", replies.StateReply, {"state": self._refs[kind.cls]})
@@ -280,5 +296,6 @@ _PREFER = _sent(
     "Only where the command has led, or the state, in place of its events.",
     enum=["return=minimal", "return=representation"],
 )
+_LAST_EVENT_ID = _sent("Last-Event-ID", "Where a reader of server-sent events was.")
 _VERSION_TAG = _header("The version of the aggregate.", pattern='^"[0-9]+"$')
 _REPLAYED = _header("The command had been stored before.", enum=["true"])

@@ -91,6 +91,7 @@ KINDS: dict[type[Exception], Kind] = {
         "The event store is not as durable as it should be",
         "nothing was stored; the operator finds the reason in the log",
     ),
+    errors.TooManySubscribers: Kind(503, "too-many-subscribers", "Too many listen to live events"),
     errors.CorruptStore: Kind(500, "corrupt-store", "The stored events contradict themselves"),
     errors.UnknownEventType: Kind(500, "unknown-event-type", "A stored event has an unknown type"),
     errors.ViewError: Kind(500, "view-mismatch", "The view and its projection do not fit"),
@@ -179,6 +180,8 @@ def _headers(error: Exception) -> dict[str, str] | None:
     match error:
         case errors.StoreUnavailable():
             return {"retry-after": "1"}
+        case errors.TooManySubscribers():
+            return {"retry-after": f"{error.retry_after:.0f}"}
         case errors.Conflict():
             return etag(error.actual)
         case _:

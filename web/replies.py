@@ -142,25 +142,29 @@ class ViewReply(msgspec.Struct, frozen=True):
 class JsonReply(Response):
     """A JSON response whose few headers are known to be lower-case, so nothing looks at them."""
 
-    media_type = "application/json"
-
-    def __init__(self, document: object, status: int, headers: dict[str, str] | None) -> None:
+    def __init__(
+        self, document: object, status: int, headers: dict[str, str] | None, media_type: str
+    ) -> None:
         self.status_code = status
         self.background = None
         self.body = _encode(document)
         self.raw_headers = [
             (b"content-length", b"%d" % len(self.body)),
-            (b"content-type", b"application/json"),
+            (b"content-type", media_type.encode()),
         ]
         if headers:
             self.raw_headers += [(k.encode(), v.encode("latin-1")) for k, v in headers.items()]
 
 
 def reply(
-    document: object, *, status: int = 200, headers: dict[str, str] | None = None
+    document: object,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    media_type: str = "application/json",
 ) -> Response:
     """A JSON response; the names of ``headers`` are lower-case."""
-    return JsonReply(document, status, headers)
+    return JsonReply(document, status, headers, media_type)
 
 
 def empty(*, status: int, headers: dict[str, str]) -> Response:

@@ -37,15 +37,16 @@ def test_no_request_finds_an_answer_that_is_not_described(tmp_path: Path) -> Non
             [
                 *(Path(sys.executable).parent / "schemathesis", "--config-file", config),
                 *("run", f"{program.base}/openapi.json", "--checks", ",".join(CHECKS)),
+                *("--exclude-path", "/events"),  # its answer has no end
                 *("--max-examples", "20", "--continue-on-failure", "--no-color"),
             ],
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=110,
             check=False,
         )
         assert run.returncode == 0, run.stdout + run.stderr
-        assert "21 selected / 21 total" in run.stdout
+        assert "21 selected / 22 total" in run.stdout
         assert "Traceback" not in program.stderr
         assert " ERROR " not in program.stderr

@@ -21,8 +21,8 @@ async def description(client: Client) -> Json:
 def schema(description: Json, path: str, method: str, status: str) -> Json:
     """The schema of one answer, with the components it refers to."""
     responses = description["paths"][path][method]["responses"]
-    (media,) = responses[status]["content"].values()
-    found: Json = media["schema"] | {"components": description["components"]}
+    content = responses[status]["content"]
+    found: Json = content["application/json"]["schema"] | {"components": description["components"]}
     return found
 
 
@@ -66,6 +66,8 @@ def test_a_command_is_described_by_its_parameters(description: Json) -> None:
 async def test_every_address_it_names_is_there(client: Client, description: Json) -> None:
     for path, item in description["paths"].items():
         for method in item.keys() - {"parameters"}:
+            if path == "/events":
+                continue  # its answer has no end: tests/web/test_live.py reads it
             response = await client.request(method, re.sub(r"\{\w+\}", "42", path))
             assert response.status_code != 405, path
             if response.status_code == 404:

@@ -59,6 +59,7 @@ def test_the_types_are_for_ever() -> None:
         "store-not-durable": 503,
         "store-refused": 503,
         "store-unavailable": 503,
+        "too-many-subscribers": 503,
         "unknown-command": 404,
         "unknown-event-type": 500,
         "unknown-field": 404,

@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Message, Scope
-from uvicorn.server import ServerState
 
 from examples.orders import domain
 from tests.web.client import PLACE
+from tests.web.serving import serving
 from whence import Runtime
 from whence.store.append import Append, Outcome
 from whence.store.eventstore import EventStore
@@ -22,25 +21,6 @@ from whence.web.app import create_app
 
 BODY = json.dumps(PLACE).encode()
 ORDER = StreamId("order", "42")
-
-
-@asynccontextmanager
-async def serving(app: Starlette) -> AsyncGenerator[int]:
-    """Serve on a free port of the loopback, and yield the port."""
-    config = uvicorn.Config(
-        app, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None
-    )
-    config.load()
-    state = ServerState()
-    protocol: Any = config.http_protocol_class
-    server = await asyncio.get_running_loop().create_server(
-        lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
-    )
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-        for connection in list(state.connections):
-            connection.shutdown()
-        await asyncio.gather(*state.tasks)
 
 
 @asynccontextmanager

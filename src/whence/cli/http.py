@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 from whence.store.errors import InvalidSetting
 
@@ -66,7 +66,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    app: ASGIApp, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
+    app: Starlette, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     """Serve until ``stop`` is set and the requests under way are done (at most 5 seconds).
 
@@ -86,6 +86,7 @@ async def serve(
 
     async def stop_when_told() -> None:
         await stop.wait()
+        app.state.live.end()  # those requests would not end by themselves
         server.should_exit = True
 
     watcher = asyncio.create_task(stop_when_told())
