@@ -3,13 +3,14 @@
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import commands, http, load, memory, projection
+from bench import bulk, commands, http, load, memory, projection
 from bench.figure import Figure
 from whence.cli.running import relax_gc
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "commands": commands.figures,
     "http": http.figures,
+    "bulk": bulk.figures,
     "load": load.figures,
     "projection": projection.figures,
     "memory": memory.figures,

@@ -30,32 +30,34 @@ BODY = msgspec.json.encode({"amount": 1, "reference": REFERENCE})
 
 
 def figures() -> Iterator[Figure]:
-    with server() as running, _web(running.url) as port:
+    with server() as running, web(running.url) as port:
         yield uvloop.run(_measure(port))
 
 
 async def _measure(port: int) -> Figure:
     numbers = itertools.count()
 
-    def commands() -> Iterator[bytes]:
-        for _ in range(REQUESTS):
-            yield post(f"/accounts/{next(numbers) % AGGREGATES}/deposit", BODY)
-
     def noops() -> Iterator[bytes]:
         return itertools.repeat(post("/noop", BODY), REQUESTS)
 
     # Every aggregate exists and is live, as in a system that has run for a minute.
-    await requests_per_second(HOST, port, commands(), CONNECTIONS)
+    await requests_per_second(HOST, port, deposits(numbers), CONNECTIONS)
     pair = await compared(
-        lambda: requests_per_second(HOST, port, commands(), CONNECTIONS),
+        lambda: requests_per_second(HOST, port, deposits(numbers), CONNECTIONS),
         lambda: requests_per_second(HOST, port, noops(), CONNECTIONS),
     )
     against = "a no-op JSON POST on the same server"
     return figure(f"http, {CONNECTIONS} connections, always", pair, "commands/s", against)
 
 
+def deposits(numbers: Iterator[int]) -> Iterator[bytes]:
+    """As many requests as a round has, over all aggregates in turn."""
+    for _ in range(REQUESTS):
+        yield post(f"/accounts/{next(numbers) % AGGREGATES}/deposit", BODY)
+
+
 @contextlib.contextmanager
-def _web(url: str) -> Generator[int]:
+def web(url: str) -> Generator[int]:
     """The web front end in a process of its own; yields its port."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
@@ -91,7 +93,7 @@ def _serve(url: str, listener: socket.socket, stop: Event) -> None:
 
 async def _run(url: str, listener: socket.socket, stop: Event) -> None:
     async with (
-        open_store(url, namespace="http") as store,
+        open_store(url, namespace="http", durability="relaxed") as store,
         Runtime(store, domain.write_model) as runtime,
     ):
         app = create_app(domain, store, runtime)
@@ -99,8 +101,7 @@ async def _run(url: str, listener: socket.socket, stop: Event) -> None:
         config = uvicorn.Config(
             app, http="httptools", lifespan="off", access_log=False, log_level="warning"
         )
-        web = _Stoppable(config, stop)
-        await web.serve(sockets=[listener])
+        await _Stoppable(config, stop).serve(sockets=[listener])
 
 
 class _Stoppable(uvicorn.Server):

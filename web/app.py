@@ -17,6 +17,7 @@ from whence.store.eventstore import EventStore
 from whence.web.aggregates import AggregateBranch
 from whence.web.body import MAX_BODY_BYTES
 from whence.web.branches import Branch, Branches
+from whence.web.bulk import Bulk
 from whence.web.commands import Commands, url_name
 from whence.web.health import Health
 from whence.web.history import History
@@ -30,7 +31,7 @@ from whence.web.views import ViewsBranch
 READY_WITHIN = 1.0
 
 # First segments that no aggregate can have as its plural.
-_TAKEN = ("views", "events", "livez", "readyz", "openapi.json")
+_TAKEN = ("commands", "views", "events", "livez", "readyz", "openapi.json")
 
 
 def create_app(
@@ -45,7 +46,7 @@ def create_app(
     """The web front end of a domain. The caller opens and closes the store and the runtime.
 
     Args:
-        max_body_bytes: of one request; a larger one is refused before it is read to its end.
+        max_body_bytes: of one command; a larger one is refused before it is read to its end.
         max_subscribers: how many clients may listen to live events at a time. A server calls
             ``app.state.live.end()`` when it begins to stop, for those requests do not end by
             themselves.
@@ -72,6 +73,7 @@ def create_app(
     app = Starlette(
         routes=[
             Branches(branches),
+            Route("/commands", Bulk(runtime, max_line_bytes=max_body_bytes).run, methods=["POST"]),
             Route("/", _fixed(_index(aggregates, list(domain.read_model.projections)))),
             Route("/livez", health.alive),
             Route("/readyz", health.ready),
@@ -116,6 +118,7 @@ def _index(aggregates: Sequence[AggregateType], views: Sequence[str]) -> dict[st
             }
             for kind in aggregates
         },
+        "commands": "/commands",
         "events": "/events",
         "views": [f"/views/{name}" for name in views],
         "health": ["/livez", "/readyz"],

@@ -113,11 +113,26 @@ BY_STATUS: dict[int, Kind] = {
 }
 
 
-async def _domain_problem(request: Request, error: Exception) -> Response:
-    kind = next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), INTERNAL)
+def problem_of(error: Exception, where: str) -> Problem:
+    """What a client is told of an error; one that is not the client's is also logged.
+
+    Args:
+        where: the request, for the log.
+    """
+    kind = _kind(error)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error("%s %s: %s", request.method, _instance(request), error)
-    return _response(request, kind, error, _headers(error))
+        known = isinstance(error, errors.WhenceError)
+        _log.error("%s: %s", where, error, exc_info=None if known else error)
+    return _problem(kind, error)
+
+
+def _kind(error: Exception) -> Kind:
+    return next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), INTERNAL)
+
+
+async def _domain_problem(request: Request, error: Exception) -> Response:
+    problem = problem_of(error, f"{request.method} {_instance(request)}")
+    return _response(request, problem, _headers(error))
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
@@ -131,12 +146,12 @@ async def _http_problem(request: Request, error: Exception) -> Response:
         detail = "/ lists what there is, and /openapi.json describes it"
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.method} is not among them: {headers.get('Allow', 'none')}"
-    return _response(request, kind._replace(detail=detail), error, headers)
+    return _response(request, _problem(kind._replace(detail=detail), error), headers)
 
 
 async def _unexpected_problem(request: Request, error: Exception) -> Response:
     # Starlette raises the error again afterwards, so the server logs it with its traceback.
-    return _response(request, INTERNAL, error, None)
+    return _response(request, _problem(INTERNAL, error), None)
 
 
 HANDLERS: dict[Any, ExceptionHandler] = {
@@ -146,19 +161,20 @@ HANDLERS: dict[Any, ExceptionHandler] = {
 }
 
 
-def _response(
-    request: Request, kind: Kind, error: Exception, headers: dict[str, str] | None
-) -> Response:
-    problem = Problem(
+def _problem(kind: Kind, error: Exception) -> Problem:
+    return Problem(
         type=f"{URN}{kind.name}" if kind.name else "about:blank",
         title=kind.title,
         status=kind.status,
         detail=(kind.detail or str(error))[:_MAX_DETAIL],
-        instance=_instance(request),
         field=_field(error)[:_MAX_FIELD],
         version=_version(error),
     )
-    return Response(_encode(problem), kind.status, headers, PROBLEM_JSON)
+
+
+def _response(request: Request, problem: Problem, headers: dict[str, str] | None) -> Response:
+    placed = msgspec.structs.replace(problem, instance=_instance(request))
+    return Response(_encode(placed), problem.status, headers, PROBLEM_JSON)
 
 
 def _instance(request: Request) -> str:
