@@ -21,6 +21,8 @@
     │   └── PreconditionFailed    the aggregate is not in the state that the caller asked for
     ├── OutcomeUnknown            the store did not answer: committed or not, only a retry tells
     ├── StoreUnavailable          nothing was sent, or only a read was: safe to try again
+    ├── Unauthenticated           nobody knows who is asking
+    ├── Forbidden                 it is known who asks, and it is not theirs to do
     ├── TooManySubscribers        no more can listen to live events
     ├── CorruptStore              the log contradicts itself: stop and look
     │   ├── StreamVanished        a stream is shorter than what was read from it before
@@ -63,6 +65,7 @@ __all__ = [
     "DurabilityRefused",
     "EmbeddedServerError",
     "FeedGap",
+    "Forbidden",
     "InvalidCommand",
     "InvalidDomain",
     "InvalidEvent",
@@ -84,6 +87,7 @@ __all__ = [
     "StreamNotFound",
     "StreamVanished",
     "TooManySubscribers",
+    "Unauthenticated",
     "UnknownAggregate",
     "UnknownCommand",
     "UnknownEventType",
@@ -274,6 +278,22 @@ class StoreUnavailable(WhenceError):
     def __init__(self, where: str, cause: str) -> None:
         self.cause = cause
         super().__init__(f"the event store at {where} cannot be reached ({cause})")
+
+
+class Unauthenticated(WhenceError):
+    """A request without credentials, or with some that prove nothing; they are not repeated."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}: send an API key or a token as Authorization: Bearer ...")
+
+
+class Forbidden(WhenceError):
+    """``who`` may not do this; ``scope`` is what it takes."""
+
+    def __init__(self, who: str, scope: str) -> None:
+        self.who = who
+        self.scope = scope
+        super().__init__(f"{shown(who)} may not do this: it takes the scope {scope}")
 
 
 class TooManySubscribers(WhenceError):

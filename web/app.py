@@ -5,6 +5,8 @@ from importlib import metadata
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,11 +16,13 @@ from whence.actors.runtime import Runtime
 from whence.domain import Domain
 from whence.store.errors import InvalidDomain
 from whence.store.eventstore import EventStore
+from whence.web.access import Access
 from whence.web.aggregates import AggregateBranch
 from whence.web.body import MAX_BODY_BYTES
 from whence.web.branches import Branch, Branches
 from whence.web.bulk import Bulk
 from whence.web.commands import Commands, url_name
+from whence.web.guard import Guard
 from whence.web.health import Health
 from whence.web.history import History
 from whence.web.live import MAX_SUBSCRIBERS, Live
@@ -29,6 +33,13 @@ from whence.web.views import ViewsBranch
 
 # Seconds that the store has to answer /readyz.
 READY_WITHIN = 1.0
+
+# Headers that pages of other sites may send and read; the simple ones need no mention.
+_CORS_REQUEST = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
+    *("Last-Event-ID", "Prefer"),
+)
+_CORS_ANSWER = ("ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After")
 
 # First segments that no aggregate can have as its plural.
 _TAKEN = ("commands", "views", "events", "livez", "readyz", "openapi.json")
@@ -42,6 +53,8 @@ def create_app(
     max_body_bytes: int = MAX_BODY_BYTES,
     max_subscribers: int = MAX_SUBSCRIBERS,
     ready_within: float = READY_WITHIN,
+    access: Access | None = None,
+    cors_origins: Sequence[str] = (),
 ) -> Starlette:
     """The web front end of a domain. The caller opens and closes the store and the runtime.
 
@@ -51,6 +64,8 @@ def create_app(
             ``app.state.live.end()`` when it begins to stop, for those requests do not end by
             themselves.
         ready_within: seconds that the store has to answer /readyz.
+        access: who may do what; None lets everybody do everything.
+        cors_origins: the sites whose pages may use this API, as https://shop.example.
 
     Raises:
         InvalidDomain: two aggregates would have one address, or a type has no form in JSON.
@@ -79,12 +94,29 @@ def create_app(
             Route("/readyz", health.ready),
             Route("/openapi.json", _fixed(document)),
         ],
+        middleware=_middleware(access, cors_origins),
         exception_handlers=HANDLERS,
     )
     # A redirect would answer before the path is judged, and lose the body of a POST.
     app.router.redirect_slashes = False
     app.state.live = live
     return app
+
+
+def _middleware(access: Access | None, cors_origins: Sequence[str]) -> list[Middleware]:
+    found: list[Middleware] = []
+    if cors_origins:  # outermost: a browser asks in advance, without credentials
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=cors_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=_CORS_REQUEST,
+            expose_headers=_CORS_ANSWER,
+        )
+        found.append(cors)
+    if access is not None:
+        found.append(Middleware(Guard, access=access))
+    return found
 
 
 def _check_plural(kind: AggregateType, branches: dict[str, Branch]) -> None:

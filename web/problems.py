@@ -54,6 +54,8 @@ KINDS: dict[type[Exception], Kind] = {
     errors.InvalidCommand: Kind(422, "invalid-command", "The command's arguments do not fit"),
     errors.CommandIdReused: Kind(422, "command-id-reused", "This key belongs to another command"),
     errors.InvalidEvent: Kind(422, "invalid-event", "The resulting event cannot be stored"),
+    errors.Unauthenticated: Kind(401, "unauthenticated", "Nobody knows who is asking"),
+    errors.Forbidden: Kind(403, "forbidden", "This is not yours to do"),
     errors.NotFound: Kind(404, "not-found", "There is nothing at this address"),
     errors.UnknownCommand: Kind(404, "unknown-command", "There is no such command"),
     errors.UnknownProjection: Kind(404, "unknown-view", "There is no such view"),
@@ -130,7 +132,8 @@ def _kind(error: Exception) -> Kind:
     return next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), INTERNAL)
 
 
-async def _domain_problem(request: Request, error: Exception) -> Response:
+async def answer_problem(request: Request, error: Exception) -> Response:
+    """The response to a request that ended in an error."""
     problem = problem_of(error, f"{request.method} {_instance(request)}")
     return _response(request, problem, _headers(error))
 
@@ -156,7 +159,7 @@ async def _unexpected_problem(request: Request, error: Exception) -> Response:
 
 HANDLERS: dict[Any, ExceptionHandler] = {
     HTTPException: _http_problem,
-    errors.WhenceError: _domain_problem,
+    errors.WhenceError: answer_problem,
     Exception: _unexpected_problem,
 }
 
@@ -198,6 +201,10 @@ def _headers(error: Exception) -> dict[str, str] | None:
             return {"retry-after": "1"}
         case errors.TooManySubscribers():
             return {"retry-after": f"{error.retry_after:.0f}"}
+        case errors.Unauthenticated():
+            return {"www-authenticate": 'Bearer realm="whence", Basic realm="whence"'}
+        case errors.Forbidden():
+            return {"www-authenticate": f'Bearer error="insufficient_scope", scope="{error.scope}"'}
         case errors.Conflict():
             return etag(error.actual)
         case _:

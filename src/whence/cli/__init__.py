@@ -26,6 +26,7 @@ COMMANDS = {
     "check": Entry(
         "whence.cli.check:check", "Check the events: can all that was ever stored be read?"
     ),
+    "keys": Entry("whence.cli.keys:keys", "Make and list the API keys of the HTTP interface."),
     "import": Entry("whence.cli.importing:import_", "Append a history from elsewhere as events."),
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from whence.actors.runtime import Runtime
+from whence.cli.access import AccessSettings, access_options, announce
 from whence.cli.example import curl, first_command
 from whence.cli.http import listening, serve, url_of
 from whence.cli.running import beside, interruptible, run, stop_signal
@@ -35,7 +36,15 @@ from whence.web.app import create_app
     help="The folder that keeps the events; made if it does not exist.",
 )
 @durability_option
-def dev(domain_path: str, host: str, port: int, data: Path, durability: Durability) -> None:
+@access_options
+def dev(
+    domain_path: str,
+    host: str,
+    port: int,
+    data: Path,
+    durability: Durability,
+    access_settings: AccessSettings,
+) -> None:
     """Start everything on this machine: a server of its own, web and worker, in one process.
 
     Ctrl-C ends all of it; the events stay in the data folder. WHENCE_URL is not used here.
@@ -48,12 +57,18 @@ def dev(domain_path: str, host: str, port: int, data: Path, durability: Durabili
         listening(host, port) as listener,
         start_embedded(data, durability) as embedded,
     ):
-        run(_serve(domain, Server(embedded.url, embedded), durability, listener))
+        server = Server(embedded.url, embedded)
+        run(_serve(domain, server, durability, listener, access_settings))
 
 
 async def _serve(
-    domain: Domain, server: Server, durability: Durability, listener: socket.socket
+    domain: Domain,
+    server: Server,
+    durability: Durability,
+    listener: socket.socket,
+    settings: AccessSettings,
 ) -> None:
+    access = settings.access(listener)
     async with (
         stop_signal(server) as stop,
         open_store(server.url, durability=durability) as store,
@@ -61,8 +76,15 @@ async def _serve(
         Runtime(store, domain.write_model) as runtime,
     ):
         events = await _count(store)
-        app = create_app(domain, store, runtime)
-        await serve(app, listener, stop, lambda: _welcome(domain, server, url_of(listener), events))
+        app = create_app(domain, store, runtime, access=access, cors_origins=settings.origins)
+
+        def ready() -> None:
+            _welcome(server, url_of(listener), events)
+            announce(access)
+            if not events:
+                _suggest(domain, url_of(listener))
+
+        await serve(app, listener, stop, ready)
 
 
 async def _count(store: EventStore) -> int:
@@ -70,15 +92,13 @@ async def _count(store: EventStore) -> int:
     return sum(await store.feed_heads(range(store.keys.partitions)))
 
 
-def _welcome(domain: Domain, server: Server, base: str, events: int) -> None:
+def _welcome(server: Server, base: str, events: int) -> None:
     assert server.embedded is not None, "dev always starts its own server"
     data = server.embedded.data
     click.echo(f"Whence is running at {base} (Ctrl-C stops it)")
     click.echo(f"Events are kept in {data} ({events:,} so far)")
     if data != DATA.resolve():
         click.echo(f"For the other commands: export WHENCE_URL={server.url}")
-    if not events:
-        _suggest(domain, base)
 
 
 def _suggest(domain: Domain, base: str) -> None:

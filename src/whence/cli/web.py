@@ -5,6 +5,7 @@ import socket
 import click
 
 from whence.actors.runtime import Runtime
+from whence.cli.access import AccessSettings, access_options, announce
 from whence.cli.http import listening, serve, url_of
 from whence.cli.running import interruptible, run, stop_signal
 from whence.cli.settings import (
@@ -31,6 +32,7 @@ from whence.web.app import create_app
     show_envvar=True,
     help="Where to listen; 0 takes any free port.",
 )
+@access_options
 def web(
     domain_path: str | None,
     url: str | None,
@@ -38,6 +40,7 @@ def web(
     assert_durability: bool,
     host: str,
     port: int,
+    access_settings: AccessSettings,
 ) -> None:
     """Serve the domain over HTTP: commands, states, history and views.
 
@@ -50,14 +53,26 @@ def web(
         listening(host, port) as listener,
         server(url, create=True, durability=durability) as found,
     ):
-        run(_serve(domain, found, promise, listener))
+        run(_serve(domain, found, promise, listener, access_settings))
 
 
-async def _serve(domain: Domain, found: Server, promise: Promise, listener: socket.socket) -> None:
+async def _serve(
+    domain: Domain,
+    found: Server,
+    promise: Promise,
+    listener: socket.socket,
+    settings: AccessSettings,
+) -> None:
+    access = settings.access(listener)
     async with (
         stop_signal(found) as stop,
         open_promised(found.url, promise) as store,
         Runtime(store, domain.write_model) as runtime,
     ):
-        app = create_app(domain, store, runtime)
-        await serve(app, listener, stop, lambda: click.echo(f"Serving at {url_of(listener)}"))
+        app = create_app(domain, store, runtime, access=access, cors_origins=settings.origins)
+
+        def ready() -> None:
+            click.echo(f"Serving at {url_of(listener)}")
+            announce(access)
+
+        await serve(app, listener, stop, ready)
