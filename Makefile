@@ -1,9 +1,10 @@
-# The five verbs. Each makes .venv and installs what it needs by itself; the second call is quick.
+# The verbs. Each makes .venv and installs what it needs by itself; the second call is quick.
 #
 #   make run     the order example over HTTP on an embedded, durable server (PORT, DATA)
 #   make test    all tests
 #   make check   formatting, lint, types, import direction, events
 #   make bench   one JSON line per figure (ONLY=commands,http,load,projection,memory runs some)
+#   make bench-peers  the same domain on other event stores, one JSON line each (4 minutes)
 #   make docs    what there is to read
 
 PORT ?= 8000
@@ -13,8 +14,9 @@ PYTHON ?= python3
 
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-peers/.ready
 
-.PHONY: run test check bench docs clean
+.PHONY: run test check bench bench-peers docs clean
 
 run: $(READY)
 	@exec $(BIN)/whence dev examples.orders:domain --port $(PORT) --data $(DATA)
@@ -33,6 +35,9 @@ check: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
+bench-peers: $(READY) $(PEERS)
+	@$(BIN)/python -m bench.peers
+
 docs:
 	@ls -1 README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/*.md 2>/dev/null || true
 
@@ -45,5 +50,11 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install -q -c constraints.txt -e . --group dev
 	@touch $@
 
+# The peers' packages stay out of the environment that everything else runs in.
+$(PEERS): pyproject.toml constraints.txt | $(READY)
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv --without-pip .venv-peers
+	@$(BIN)/python -m pip --python .venv-peers/bin/python install -q -c constraints.txt --group peers
+	@touch $@
+
 clean:
-	rm -rf .venv dist
+	rm -rf .venv .venv-peers dist

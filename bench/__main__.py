@@ -3,12 +3,13 @@
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import bulk, commands, http, load, memory, projection
+from bench import bulk, commands, http, latency, load, memory, projection
 from bench.figure import Figure
 from whence.cli.running import relax_gc
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "commands": commands.figures,
+    "latency": latency.figures,
     "http": http.figures,
     "bulk": bulk.figures,
     "load": load.figures,

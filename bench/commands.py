@@ -37,16 +37,16 @@ async def _measure(url: str, fsync: Literal["always", "everysec"], callers: int)
         bare = BareLoop(store)
         count = COMMANDS[callers]
         # Every aggregate exists and is live, as in a system that has run for a minute.
-        await _send(runtime, 64, AGGREGATES)
+        await send_all(runtime, 64, AGGREGATES)
         await bare.run(AGGREGATES)
         pair = await compared(
-            lambda: _send(runtime, callers, count), lambda: bare.run(max(count, 10_000))
+            lambda: send_all(runtime, callers, count), lambda: bare.run(max(count, 10_000))
         )
     against = f"the append script in a loop, {APPENDS_PER_CALL} appends per call"
     return figure(f"commands, {callers} callers, {fsync}", pair, "commands/s", against)
 
 
-async def _send(runtime: Runtime, callers: int, count: int) -> float:
+async def send_all(runtime: Runtime, callers: int, count: int) -> float:
     numbers = iter(range(count))
 
     async def caller() -> None:

@@ -187,13 +187,13 @@ class SocketWire:
 
     async def _exchange(self, line: _Line, commands: Sequence[Command]) -> list[Reply]:
         future = line.send(b"".join(map(_pack, commands)), len(commands))
+        # A timer: asyncio.timeout takes 3 µs and this 1 µs, on the way of every command.
+        reason = f"no answer within {self._timeout} s"
+        patience = asyncio.get_running_loop().call_later(self._timeout, line.drop, reason)
         try:
-            async with asyncio.timeout(self._timeout):
-                return await future
-        except TimeoutError:
-            reason = f"no answer within {self._timeout} s"
-            line.drop(reason)
-            raise ConnectionLost(reason) from None
+            return await future
+        finally:
+            patience.cancel()
 
     async def _new_line(self) -> _Line:
         """One attempt for all who wait, and its result or error for each of them."""

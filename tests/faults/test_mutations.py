@@ -1,10 +1,19 @@
 """The checks bite: with one of them taken out of append.lua, a scenario of the suite goes wrong."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
+from tests.faults.checker import check
+from tests.faults.commander import Commander, Work
+from tests.faults.domain import model
+from tests.faults.history import Recorder, recorded
+from tests.faults.log import log_of
 from tests.faults.proxy import proxy_to
 from tests.faults.test_lost_replies import FirstOnly
 from tests.store.domain import Deposited, Opened, account, append_of
+from whence import Runtime
 from whence.store import append as append_module
 from whence.store.append import Conflicted
 from whence.store.eventstore import EventStore, open_store
@@ -50,3 +59,23 @@ async def test_without_the_row_check_a_row_is_continued_behind_its_gap(
     await store.append_many([append_of(account(), v, Deposited(v)) for v in range(3)])
 
     assert await store.head(account()) > 1
+
+
+async def test_without_the_memory_check_the_checker_finds_commands_stored_twice(
+    monkeypatch: pytest.MonkeyPatch, valkey_url: str, namespace: str, tmp_path: Path
+) -> None:
+    mutated(monkeypatch, "memory and repeated(key, head, at, memory)", "false")
+    paths = [tmp_path / "one", tmp_path / "two"]
+    work = Work(seed=1, aggregates=5)
+    keyed = [task for number in range(400) if (task := work.command(number)).keyed]
+    async with open_store(valkey_url, namespace=namespace) as store:
+        async with Runtime(store, model) as one, Runtime(store, model) as two:
+            with Recorder(paths[0], "one") as first, Recorder(paths[1], "two") as second:
+                # In two orders: at its very place in the stream a command is known without memory.
+                await asyncio.gather(
+                    *[Commander(one, first, work).send(task) for task in keyed],
+                    *[Commander(two, second, work).send(task) for task in reversed(keyed)],
+                )
+        violations = check(recorded(paths), await log_of(store))
+
+    assert "duplicate" in {violation.kind for violation in violations}

@@ -1,46 +1,39 @@
 """Two processes command one aggregate: the version check keeps them in order."""
 
-import subprocess
-import sys
-from collections import Counter as Tally
+import asyncio
+import random
 from pathlib import Path
 
-from tests.actors.domain import Counted, model
+from tests.faults.checker import check
+from tests.faults.commander import Orders
+from tests.faults.fleet import Fleet
+from tests.faults.log import log_of
+from tests.faults.violation import report
 from whence.store.eventstore import open_store
-from whence.store.ids import StreamId
 
-ROOT = Path(__file__).parents[2]
-COMMANDS_EACH = 1_000
+COMMANDS = 2_000
 
 
 async def test_2000_commands_from_two_processes_on_one_aggregate(
     valkey_url: str, namespace: str, tmp_path: Path
 ) -> None:
-    logs = [tmp_path / "one", tmp_path / "two"]
-    processes = [start(valkey_url, namespace, log) for log in logs]
-    try:
-        assert [process.wait(100) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-    acknowledged = [int(line.split()[1]) for log in logs for line in lines_of(log)]
-    assert sorted(acknowledged) == list(range(1, 2 * COMMANDS_EACH + 1))
-    async with open_store(valkey_url, namespace=namespace) as store:
-        records = [record async for record in store.read(StreamId("counter", "0"))]
-    events = [event for record in records for event in model.events.decode_all(record)]
-    assert [event.total for event in events if isinstance(event, Counted)] == list(
-        range(1, 2 * COMMANDS_EACH + 1)
+    orders = Orders(
+        url=valkey_url,
+        namespace=namespace,
+        folder=str(tmp_path),
+        seed=random.randrange(2**32),
+        aggregates=1,
+        callers=64,
+        count=COMMANDS,
+        slots=2,
     )
-    assert set(Tally(record.command_id for record in records).values()) == {1}
+    with Fleet(orders) as fleet:
+        while fleet.running():
+            await asyncio.sleep(0.02)
+        history = fleet.history()
+    async with open_store(valkey_url, namespace=namespace) as store:
+        violations = check(history, await log_of(store))
 
-
-def lines_of(log: Path) -> list[str]:
-    return log.read_text(encoding="utf-8").splitlines()
-
-
-def start(url: str, namespace: str, log: Path) -> subprocess.Popen[bytes]:
-    module = "tests.faults.commander"
-    arguments = [url, namespace, str(log), "1", str(COMMANDS_EACH), "64"]
-    return subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=ROOT)
+    assert violations == [], f"seed {orders.seed}: {report(violations)}"
+    assert len(history.attempts) + len(history.reads) == COMMANDS
+    assert {attempt.outcome for attempt in history.attempts} == {"ok", "rejected", "conflict"}

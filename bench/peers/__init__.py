@@ -1,0 +1,1 @@
+"""Whence against other event stores that a Python team could take, in one run."""
