@@ -13,7 +13,7 @@ from typing import NamedTuple
 from whence.store.errors import ServerRefused, StoreMismatch, StoreUnavailable
 from whence.store.routing import slot_of
 from whence.store.topology import ASK_TOPOLOGY, Node, Topology, parse_topology
-from whence.store.wire import CLOSED, Command, ConnectionLost, Reply, ServerError, Wire
+from whence.store.wire import CLOSED, Command, ConnectionLost, Reply, ServerError, Wire, seen
 
 # How often a command is sent to where it is pointed; then it is for the caller to wait.
 MAX_ROUNDS = 6
@@ -199,6 +199,7 @@ class ClusterWire:
             return known
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
+            self._looking.add_done_callback(seen)
         return await asyncio.shield(self._looking)
 
     async def _look(self) -> Topology:
@@ -220,6 +221,8 @@ class ClusterWire:
     async def _first_answer(self) -> Topology:
         failure = StoreUnavailable(self._where, "no node was named")
         for node in self._candidates():
+            if self._closed:
+                break
             try:
                 return await self._ask(node)
             except StoreUnavailable as error:
@@ -261,6 +264,8 @@ class ClusterWire:
         self._closed = True
         for wire in self._wires.values():
             await wire.close()
+        if self._looking is not None:
+            await asyncio.wait([self._looking])  # it is no longer than one question
 
 
 def _units(commands: Sequence[Command]) -> list[_Unit]:

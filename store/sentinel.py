@@ -15,6 +15,7 @@ from whence.store.wire import (
     Reply,
     ServerError,
     Wire,
+    seen,
 )
 
 # Seconds between two looks while commands are sent: a primary that was cut off from its sentinels
@@ -81,7 +82,7 @@ class SentinelWire:
         """Ask the sentinels; one look serves all who come while it is under way."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._find())
-            self._looking.add_done_callback(_seen)
+            self._looking.add_done_callback(seen)
         return self._looking
 
     async def _find(self) -> Wire:
@@ -89,6 +90,8 @@ class SentinelWire:
             raise StoreUnavailable(self._where, CLOSED)
         self._look_at = time.monotonic() + LOOK_EVERY
         node = await self._first_answer()
+        if self._closed:
+            raise StoreUnavailable(self._where, CLOSED)
         if self._wire is None or node != self._node:
             if self._wire is not None:
                 await self._wire.close()
@@ -103,6 +106,8 @@ class SentinelWire:
     async def _first_answer(self) -> Node:
         failure = StoreUnavailable(self._where, "no sentinel was named")
         for sentinel in list(self._sentinels):
+            if self._closed:
+                break
             try:
                 node = await self._ask(sentinel)
             except StoreUnavailable as error:
@@ -134,7 +139,7 @@ class SentinelWire:
     async def close(self) -> None:
         self._closed = True
         if self._looking is not None:
-            self._looking.cancel()
+            await asyncio.wait([self._looking])  # it is no longer than one question
         if self._wire is not None:
             await self._wire.close()
 
@@ -151,9 +156,3 @@ def primary_only(guard: Guard | None) -> Guard:
             await guard(where, call)
 
     return check
-
-
-def _seen(task: "asyncio.Task[Wire]") -> None:
-    """A look that nobody waited for may fail: the next call looks again."""
-    if not task.cancelled():
-        task.exception()

@@ -247,6 +247,12 @@ class SocketWire:
             self._line.drop("closed")
 
 
+def seen(task: "asyncio.Task[Any]") -> None:
+    """Let a task fail for which nobody waits any more."""
+    if not task.cancelled():
+        task.exception()
+
+
 def _taken_from(connection: AbstractConnection) -> asyncio.StreamWriter:
     """The stream of an open connection, which redis-py then no longer has, nor closes."""
     writer: asyncio.StreamWriter | None = connection._writer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
