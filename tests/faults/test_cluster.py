@@ -113,4 +113,4 @@ def opened(cluster: TestCluster, namespace: str) -> AbstractAsyncContextManager[
 
 
 def is_primary(server: PlainServer) -> bool:
-    return server.ask("ROLE")[0] == b"master"
+    return bool(server.ask("ROLE")[0] == b"master")

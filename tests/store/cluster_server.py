@@ -46,6 +46,9 @@ class TestCluster:
                 return next(s for s in self.servers if s.port == primary[1])
         raise AssertionError(f"nobody has slot {slot}")
 
+    def owner_of(self, key: str) -> PlainServer:
+        return self.owner(slot(key))
+
     def calls_of(self, command: str) -> int:
         """How often the running servers were sent a command, ``cluster|slots`` for one."""
         return sum(
@@ -67,9 +70,13 @@ class TestCluster:
         )
 
 
+def slot(key: str) -> int:
+    return int(key_slot(key.encode()))
+
+
 def slots_of(keys: Keys) -> list[int]:
     """The slot of each partition."""
-    return [int(key_slot(keys.feed(number).encode())) for number in range(keys.partitions)]
+    return [slot(keys.feed(number)) for number in range(keys.partitions)]
 
 
 def node_id(server: PlainServer) -> str:
