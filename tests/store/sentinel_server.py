@@ -33,7 +33,7 @@ class Sentinel(PlainServer):
 
 @contextmanager
 def sentinel_server(folder: Path, primary: PlainServer, *settings: str) -> Generator[Sentinel]:
-    """Watch a primary; half a second without an answer counts as its end."""
+    """Watch a primary; two seconds without an answer count as its end."""
     folder.mkdir(exist_ok=True)
     port = free_port()
     lines = [
@@ -42,8 +42,8 @@ def sentinel_server(folder: Path, primary: PlainServer, *settings: str) -> Gener
         f"dir {folder}",
         f"logfile {folder / 'log'}",
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 1",
-        f"sentinel down-after-milliseconds {SERVICE} 500",
-        f"sentinel failover-timeout {SERVICE} 2000",
+        f"sentinel down-after-milliseconds {SERVICE} 2000",
+        f"sentinel failover-timeout {SERVICE} 4000",
         *settings,
     ]
     config = folder / "sentinel.conf"
