@@ -1,6 +1,6 @@
 """A Cluster of the wheel's own servers, made without a command line tool."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,13 +89,21 @@ def text(reply: Any) -> str:
 
 @contextmanager
 def cluster_server(
-    folder: Path, *, primaries: int = 3, replicas: int = 0, settings: Sequence[str] = ()
+    folder: Path,
+    *,
+    primaries: int = 3,
+    replicas: int = 0,
+    settings: Callable[[], Sequence[str]] = tuple,
+    program: str | None = None,
 ) -> Generator[TestCluster]:
-    """Start a Cluster in ``folder``; ``replicas`` is how many each primary has."""
+    """Start a Cluster in ``folder``; ``replicas`` is how many each primary has.
+
+    ``settings`` gives those of one more node; ``program`` as for ``plain_server``.
+    """
     count = primaries * (1 + replicas)
     with ExitStack() as stack:
         servers = [
-            stack.enter_context(cluster_node(folder / str(number), *settings))
+            stack.enter_context(cluster_node(folder / str(number), *settings(), program=program))
             for number in range(count)
         ]
         cluster = TestCluster(servers[:primaries], servers[primaries:])
@@ -114,7 +122,9 @@ def cluster_server(
 
 
 @contextmanager
-def cluster_node(folder: Path, *settings: str, port: int = 0) -> Generator[PlainServer]:
+def cluster_node(
+    folder: Path, *settings: str, port: int = 0, program: str | None = None
+) -> Generator[PlainServer]:
     """One node; in a folder where one ran before it goes on as what that one was."""
     bus = free_port()
     with plain_server(
@@ -123,6 +133,7 @@ def cluster_node(folder: Path, *settings: str, port: int = 0) -> Generator[Plain
         *("--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
         *settings,
         port=port,
+        program=program,
     ) as server:
         server.bus_port = bus
         yield server

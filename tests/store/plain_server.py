@@ -76,12 +76,25 @@ def eventually(condition: Callable[[], object], what: str) -> None:
 
 
 @contextmanager
-def plain_server(folder: Path, *settings: str, port: int = 0) -> Generator[PlainServer]:
-    """A server in ``folder``, with an append only file that is synced always unless told else."""
+def plain_server(
+    folder: Path, *settings: str, port: int = 0, program: str | None = None
+) -> Generator[PlainServer]:
+    """A server in ``folder``, with an append only file that is synced always unless told else.
+
+    ``program`` is another server than the one of the wheel.
+    """
     folder.mkdir(exist_ok=True)
     port = port or free_port()
     command = [
-        *(str(binary()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
+        *(
+            program or str(binary()),
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(folder),
+        ),
         *("--save", "", "--appendonly", "yes", "--appendfsync", "always"),
         *("--logfile", str(folder / "log"), "--repl-diskless-sync-delay", "0"),
         *settings,
