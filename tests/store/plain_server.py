@@ -83,7 +83,7 @@ def plain_server(
 
     ``program`` is another server than the one of the wheel.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     command = [
         *(
