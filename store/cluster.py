@@ -92,7 +92,11 @@ class ClusterWire:
     async def each(self, commands: Sequence[Command]) -> dict[str, list[Reply]]:
         topology = await self._current()
         nodes = topology.primaries
-        answers = await asyncio.gather(*[self._wire(node).call(commands) for node in nodes])
+        try:
+            answers = await asyncio.gather(*[self._wire(node).call(commands) for node in nodes])
+        except (ConnectionLost, StoreUnavailable):
+            self._doubtful = True
+            raise
         return {str(node): answer for node, answer in zip(nodes, answers, strict=True)}
 
     async def _round(

@@ -1,22 +1,17 @@
 """The event store: append under a version check, read in every direction."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, cast
-
-import anyio
 
 from whence.store.address import Address
-from whence.store.append import Append, Outcome, append_call, check_append, parse_answer
-from whence.store.durability import FSYNC, RELAXED, Durability, Promise, TooFewReplicas
+from whence.store.append import Append, Outcome, check_append
+from whence.store.appender import RESOLVE_FOR, Appender
+from whence.store.durability import FSYNC, RELAXED, Durability, Promise
 from whence.store.errors import (
     CommandIdReused,
     CorruptStore,
-    DurabilityRefused,
-    OutcomeUnknown,
     ServerRefused,
     StoreUnavailable,
     StreamGap,
@@ -27,7 +22,6 @@ from whence.store.identity import Identity, establish
 from whence.store.ids import StreamId
 from whence.store.keys import Keys
 from whence.store.recorded import Recorded, microseconds, parse_entries
-from whence.store.script import ScriptCall, run_scripts
 from whence.store.wire import (
     Arg,
     Command,
@@ -39,15 +33,7 @@ from whence.store.wire import (
 
 PAGE = 500
 
-# Seconds. How long an append is repeated until its outcome is known.
-RESOLVE_FOR = 15.0
-_FIRST_PAUSE = 0.01
-_LONGEST_PAUSE = 0.5
-
 _DEFAULT = Promise()
-
-# The server says that it executed nothing, and that this will pass.
-_TRANSIENT = ("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY")
 
 
 class EventStore:
@@ -73,7 +59,7 @@ class EventStore:
         # A server that comes back may have another configuration, or be another server.
         self._writing = address.wire(guard=promise.check)
         self._reading = address.wire()
-        self._resolve_for = resolve_for
+        self._appender = Appender(keys, self._writing, self.durability, resolve_for)
 
     def lane(self, stream: StreamId) -> int:
         """Appends to streams of one lane may share a call: all, or in a Cluster a partition's."""
@@ -114,14 +100,14 @@ class EventStore:
             for place, append in enumerate(appends):
                 lanes.setdefault(self.lane(append.stream), []).append(place)
         if len(lanes) <= 1:
-            return await self._together(appends)
+            return await self._appender.append(appends)
         return await self._apart(appends, list(lanes.values()))
 
     async def _apart(
         self, appends: Sequence[Append], lanes: Sequence[Sequence[int]]
     ) -> list[Outcome | Exception]:
         """A call for each lane, all at once; ``lanes`` are places of appends."""
-        calls = [self._together([appends[place] for place in lane]) for lane in lanes]
+        calls = [self._appender.append([appends[place] for place in lane]) for lane in lanes]
         found: dict[int, Outcome | Exception] = {}
         for lane, outcomes in zip(
             lanes, await asyncio.gather(*calls, return_exceptions=True), strict=True
@@ -133,61 +119,6 @@ class EventStore:
             else:
                 found.update(zip(lane, outcomes, strict=True))
         return [found[place] for place in range(len(appends))]
-
-    async def _together(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
-        answers = await self._resolved(appends)
-        return [
-            parse_answer(self.keys, append, answer)
-            for append, answer in zip(appends, answers, strict=True)
-        ]
-
-    async def _resolved(self, appends: Sequence[Append]) -> list[Any]:
-        call = append_call(self.keys, appends)
-        give_up = time.monotonic() + self._resolve_for
-        pause = _FIRST_PAUSE
-        in_doubt = False
-        while True:
-            try:
-                return await self._answers(call)
-            except (ConnectionLost, StoreUnavailable, TooFewReplicas) as error:
-                in_doubt = in_doubt or not isinstance(error, StoreUnavailable)
-                failure: Exception = error
-            except (ServerError, DurabilityRefused) as error:
-                if not str(error).startswith(_TRANSIENT):
-                    raise self._refusal(appends, error, in_doubt=in_doubt) from error
-                failure = error
-            if time.monotonic() > give_up:
-                raise self._refusal(appends, failure, in_doubt=in_doubt) from failure
-            await anyio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-
-    async def _answers(self, call: ScriptCall) -> list[Any]:
-        """The answers of append.lua, once as many replicas as promised have what it wrote.
-
-        WAIT asks for all that the server had written by then, so a duplicate's answer, which writes
-        nothing, waits for the replicas like the first one.
-        """
-        wait = self.durability.wait
-        if wait is None:
-            (reply,) = await run_scripts(self._writing, [call])
-        else:
-            reply, acknowledged = await run_scripts(self._writing, [call], then=[wait])
-            if not isinstance(reply, ServerError):
-                self.durability.check_acknowledged(acknowledged)
-        if isinstance(reply, ServerError):
-            raise reply
-        return cast("list[Any]", reply)
-
-    def _refusal(
-        self, appends: Sequence[Append], failure: Exception, *, in_doubt: bool
-    ) -> Exception:
-        """The error for a failed call: once a reply was lost, only "unknown" is true."""
-        what = str(appends[0].stream) if len(appends) == 1 else f"{len(appends)} appends"
-        if in_doubt:
-            return OutcomeUnknown(f"an append to {what}", str(failure))
-        if isinstance(failure, (StoreUnavailable, DurabilityRefused)):
-            return failure
-        return ServerRefused(f"to append to {what}", str(failure))
 
     async def recall(self, stream: StreamId, command_id: str, body: str) -> list[Recorded] | None:
         """The events that a remembered command id has stored, or None.
