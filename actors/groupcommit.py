@@ -29,15 +29,14 @@ class _Waiting(NamedTuple):
 class GroupCommit:
     """Sends the appends of many actors together: one script call, one disk write.
 
-    Nobody waits for a group to fill: what is there goes out as soon as a call may start.
+    Nobody waits for a group to fill: what is there goes out as soon as a call may start. In a
+    Cluster each partition has groups of its own, so a server that is away keeps nobody from the
+    others.
     """
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
-        self._waiting: deque[_Waiting] = deque()
-        self._senders: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
-        self._active = 0  # senders that will look at _waiting again
-        self._under_way = 0  # calls that wait for their answer
+        self._lanes: dict[int, _Lane] = {}
 
     def submit(self, row: Sequence[Append], done: Callable[[Outcomes], None]) -> None:
         """Append a row of one stream, each append following on from the last, in the next group.
@@ -45,14 +44,11 @@ class GroupCommit:
         ``done`` is called from the event loop with what ``EventStore.append_many`` returns for the
         row, or with the error that it raises.
         """
-        self._waiting.append(_Waiting(row, done))
-        # Not len(self._senders): one that has ended stays in the set until its callback ran, and an
-        # append in between would wait for a sender that never comes.
-        if self._active < CALLS_UNDER_WAY:
-            self._active += 1
-            sender = asyncio.create_task(self._send_groups())
-            self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
+        number = self._store.lane(row[0].stream)
+        lane = self._lanes.get(number)
+        if lane is None:
+            lane = self._lanes[number] = _Lane(self._store)
+        lane.submit(row, done)
 
     async def append(self, row: Sequence[Append]) -> Sequence[Outcome | Exception]:
         """``submit``, and wait. Raises like ``EventStore.append_many``."""
@@ -67,6 +63,27 @@ class GroupCommit:
         if isinstance(found, Exception):
             raise found
         return found
+
+
+class _Lane:
+    """The appends that may go out in one call, and the calls with which they do."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._waiting: deque[_Waiting] = deque()
+        self._senders: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
+        self._active = 0  # senders that will look at _waiting again
+        self._under_way = 0  # calls that wait for their answer
+
+    def submit(self, row: Sequence[Append], done: Callable[[Outcomes], None]) -> None:
+        self._waiting.append(_Waiting(row, done))
+        # Not len(self._senders): one that has ended stays in the set until its callback ran, and an
+        # append in between would wait for a sender that never comes.
+        if self._active < CALLS_UNDER_WAY:
+            self._active += 1
+            sender = asyncio.create_task(self._send_groups())
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)
 
     async def _send_groups(self) -> None:
         try:

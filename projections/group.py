@@ -1,12 +1,10 @@
-"""The consumer group of a projection: how new pointers arrive, in one blocking call."""
+"""The consumer group of a projection: how new pointers arrive."""
 
 from collections.abc import Sequence
-from typing import Any
-
-import anyio
 
 from whence.projections.lease import Lease
 from whence.store.address import CALL_TIMEOUT
+from whence.store.arrivals import arrivals
 from whence.store.errors import CorruptStore, ServerRefused
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_pointers
@@ -14,8 +12,6 @@ from whence.store.wire import ServerError
 
 # One name for all workers: the lease says who reads, and a name per worker would stay for ever.
 _CONSUMER = "worker"
-# Seconds. fakeredis answers XREADGROUP at once, whatever BLOCK says.
-_MEMORY_PAUSE = 0.01
 
 
 class Group:
@@ -34,7 +30,7 @@ class Group:
         self._keys = store.keys
         self._projection = projection
         self._block_ms = block_ms
-        self._in_memory = store.address.in_memory
+        self._address = store.address
         self._wire = store.address.wire(block_ms / 1000 + CALL_TIMEOUT)
 
     async def set_back(self, leases: Sequence[Lease]) -> dict[int, ServerRefused]:
@@ -55,27 +51,18 @@ class Group:
     async def read(
         self, partitions: Sequence[int], count: int
     ) -> dict[int, list[Pointer] | CorruptStore]:
-        """At most ``count`` new pointers of each partition; empty when none came in time.
-
-        On a Cluster this would be one call per node; here all feeds are on one server.
-        """
+        """At most ``count`` new pointers of each partition; empty when none came in time."""
         feeds = {self._keys.feed(number).encode(): number for number in partitions}
-        head = ("XREADGROUP", "GROUP", self._projection, _CONSUMER, "COUNT", count)
-        blocking = ("BLOCK", self._block_ms, "NOACK", "STREAMS")
-        (reply,) = await self._wire.call([(*head, *blocking, *feeds, *(">" for _ in feeds))])
-        if isinstance(reply, ServerError):
-            raise ServerRefused(f"XREADGROUP of {self._projection}", str(reply))
-        if not reply and self._in_memory:
-            await anyio.sleep(min(_MEMORY_PAUSE, self._block_ms / 1000))
-        return {feeds[feed]: _parsed(entries) for feed, entries in _streams(reply)}
+        head = ("XREADGROUP", "GROUP", self._projection, _CONSUMER, "COUNT", count, "NOACK")
+        after = dict.fromkeys(feeds, ">")
+        try:
+            arrived = await arrivals(self._address, self._wire.call, head, after, self._block_ms)
+        except ServerError as error:
+            raise ServerRefused(f"XREADGROUP of {self._projection}", str(error)) from error
+        return {feeds[feed]: _parsed(entries) for feed, entries in arrived.items()}
 
     async def close(self) -> None:
         await self._wire.close()
-
-
-def _streams(reply: Any) -> list[tuple[bytes, list[object]]]:
-    """The streams of an XREADGROUP reply: RESP2 lists, nil for none."""
-    return [(feed, entries) for feed, entries in reply or ()]
 
 
 def _parsed(entries: list[object]) -> list[Pointer] | CorruptStore:

@@ -1,8 +1,10 @@
 """What a server's own account of itself means for the events on it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from whence.store.durability import FSYNC, RELAXED, Durability
 from whence.store.memory_use import NODE_BYTES, MemoryUse
@@ -51,6 +53,41 @@ def diagnose(state: ServerState, durability: Durability) -> list[Finding]:
         _replicas(state, durability),
         Finding("run_id", state.info.get("run_id", _CANNOT_SEE)),
     ]
+
+
+def merged(findings: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """The findings of several servers, each named where they are not alike."""
+    rows: dict[str, dict[Finding, list[str]]] = {}
+    for where, found in findings.items():
+        for finding in found:
+            rows.setdefault(finding.name, {}).setdefault(finding, []).append(where)
+    return [
+        finding if len(alike) == 1 else replace(finding, name=f"{name} of {', '.join(servers)}")
+        for name, alike in rows.items()
+        for finding, servers in alike.items()
+    ]
+
+
+def failover_finding(states: Sequence[ServerState], durability: Durability) -> Finding:
+    """Whether a replica that takes over has what was acknowledged; one state per primary."""
+    name = "failover"
+    fewest = min((state.replicas for state in states if state.info), default=0)
+    if not fewest:
+        return Finding(
+            name,
+            f"primaries: {len(states)}, one without a replica",
+            "warning",
+            "nothing takes over when it is lost: give each primary a replica",
+        )
+    if durability.replicas < fewest:
+        return Finding(
+            name,
+            f"replicas of each primary: {fewest}; {durability} waits for {durability.replicas}",
+            "warning",
+            "a replica may take over that does not have the last acknowledged events: "
+            f"WHENCE_DURABILITY=replicated:{fewest}",
+        )
+    return Finding(name, f"primaries: {len(states)}; {durability} waits for each of their replicas")
 
 
 def _unseen(name: str, command: str) -> Finding:

@@ -4,7 +4,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from whence.store.address import Address
-from whence.store.diagnosis import Finding, diagnose, memory_finding
+from whence.store.diagnosis import (
+    Finding,
+    diagnose,
+    failover_finding,
+    memory_finding,
+    merged,
+)
 from whence.store.durability import RELAXED, Durability, Promise
 from whence.store.errors import StoreUnavailable
 from whence.store.eventstore import EventStore
@@ -56,10 +62,13 @@ async def examine(store: EventStore, durability: Durability) -> list[Finding]:
     events = sum(await store.feed_heads(range(store.keys.partitions)))
     if store.address.in_memory:
         return [_in_memory(), *_extent(store, events)]
-    state = parse_state(await store.replies(STATE_COMMANDS))
-    findings = diagnose(state, durability)
+    answers = await store.replies_of_each(*STATE_COMMANDS)
+    states = {where: parse_state(replies) for where, replies in answers.items()}
+    findings = merged({where: diagnose(state, durability) for where, state in states.items()})
+    if store.address.kind in {"cluster", "sentinel"}:
+        findings.append(failover_finding(list(states.values()), durability))
     if events:
-        findings.append(memory_finding(await measure(store), state))
+        findings.append(memory_finding(await measure(store), next(iter(states.values()))))
     return [*findings, *_extent(store, events)]
 
 

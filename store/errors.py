@@ -411,7 +411,9 @@ class DurabilityRefused(StoreMismatch):
 class ServerRefused(WhenceError):
     def __init__(self, what: str, answer: str) -> None:
         self.answer = answer
-        super().__init__(f"the server refused {what}: {answer}")
+        cluster = "; it is a node of a Cluster: use redis+cluster:// in its URL"
+        hint = cluster if answer.startswith("MOVED") else ""
+        super().__init__(f"the server refused {what}: {answer}{hint}")
 
 
 class EmbeddedServerError(WhenceError):

@@ -1,21 +1,17 @@
 """The event store: append under a version check, read in every direction."""
 
-import time
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, cast
-
-import anyio
 
 from whence.store.address import Address
-from whence.store.append import Append, Outcome, append_call, check_append, parse_answer
-from whence.store.durability import FSYNC, RELAXED, Durability, Promise, TooFewReplicas
+from whence.store.append import Append, Outcome, check_append
+from whence.store.appender import RESOLVE_FOR, Appender
+from whence.store.durability import FSYNC, RELAXED, Durability, Promise
 from whence.store.errors import (
     CommandIdReused,
     CorruptStore,
-    DurabilityRefused,
-    OutcomeUnknown,
     ServerRefused,
     StoreUnavailable,
     StreamGap,
@@ -26,10 +22,8 @@ from whence.store.identity import Identity, establish
 from whence.store.ids import StreamId
 from whence.store.keys import Keys
 from whence.store.recorded import Recorded, microseconds, parse_entries
-from whence.store.script import ScriptCall, run_scripts
 from whence.store.wire import (
     Arg,
-    Call,
     Command,
     ConnectionLost,
     Reply,
@@ -39,19 +33,11 @@ from whence.store.wire import (
 
 PAGE = 500
 
-# Seconds. How long an append is repeated until its outcome is known.
-RESOLVE_FOR = 15.0
-_FIRST_PAUSE = 0.01
-_LONGEST_PAUSE = 0.5
-
 _DEFAULT = Promise()
-
-# The server says that it executed nothing, and that this will pass.
-_TRANSIENT = ("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY")
 
 
 class EventStore:
-    """Streams of events and the feeds that point to them, on one server.
+    """Streams of events and the feeds that point to them.
 
     Made by ``open_store``. Safe to share between tasks; appends and reads have a connection each,
     so a read never waits for a disk write.
@@ -70,14 +56,14 @@ class EventStore:
         self.keys = keys
         self.identity = identity
         self.durability = RELAXED if address.in_memory else promise.durability
-        self._promise = promise
         # A server that comes back may have another configuration, or be another server.
-        self._writing = address.wire(guard=self._hold)
+        self._writing = address.wire(guard=promise.check)
         self._reading = address.wire()
-        self._resolve_for = resolve_for
+        self._appender = Appender(keys, self._writing, self.durability, resolve_for)
 
-    async def _hold(self, call: Call) -> None:
-        await self._promise.check(self.address.shown, call)
+    def lane(self, stream: StreamId) -> int:
+        """Appends to streams of one lane may share a call: all, or in a Cluster a partition's."""
+        return self.keys.partition(stream) if self.address.spread else 0
 
     async def append(self, append: Append) -> Outcome:
         """Append to one stream; see ``append_many``, whose errors this raises."""
@@ -87,7 +73,7 @@ class EventStore:
         return outcome
 
     async def append_many(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
-        """Make many appends in one call; each succeeds or fails for itself.
+        """Make many appends in one call, in a Cluster one per partition; each stands for itself.
 
         A lost answer is resolved here: the same command ids are sent again at the same versions,
         which commits what was not stored and recognises what was. So is an answer that too few
@@ -95,7 +81,8 @@ class EventStore:
 
         Returns:
             One outcome per append: Committed, Duplicate, Conflicted, or the error of that append
-            (InvalidEvent, ServerRefused, CorruptStore).
+            (InvalidEvent, ServerRefused, CorruptStore). Where the appends went out in several
+            calls, the errors below stand in the places of those whose call had them.
 
         Raises:
             InvalidEvent: an append is too large; nothing was sent.
@@ -108,59 +95,30 @@ class EventStore:
         """
         for append in appends:
             check_append(append)
-        answers = await self._resolved(appends)
-        return [
-            parse_answer(self.keys, append, answer)
-            for append, answer in zip(appends, answers, strict=True)
-        ]
+        lanes: dict[int, list[int]] = {}
+        if self.address.spread:
+            for place, append in enumerate(appends):
+                lanes.setdefault(self.lane(append.stream), []).append(place)
+        if len(lanes) <= 1:
+            return await self._appender.append(appends)
+        return await self._apart(appends, list(lanes.values()))
 
-    async def _resolved(self, appends: Sequence[Append]) -> list[Any]:
-        call = append_call(self.keys, appends)
-        give_up = time.monotonic() + self._resolve_for
-        pause = _FIRST_PAUSE
-        in_doubt = False
-        while True:
-            try:
-                return await self._answers(call)
-            except (ConnectionLost, StoreUnavailable, TooFewReplicas) as error:
-                in_doubt = in_doubt or not isinstance(error, StoreUnavailable)
-                failure: Exception = error
-            except (ServerError, DurabilityRefused) as error:
-                if not str(error).startswith(_TRANSIENT):
-                    raise self._refusal(appends, error, in_doubt=in_doubt) from error
-                failure = error
-            if time.monotonic() > give_up:
-                raise self._refusal(appends, failure, in_doubt=in_doubt) from failure
-            await anyio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-
-    async def _answers(self, call: ScriptCall) -> list[Any]:
-        """The answers of append.lua, once as many replicas as promised have what it wrote.
-
-        WAIT asks for all that the server had written by then, so a duplicate's answer, which writes
-        nothing, waits for the replicas like the first one.
-        """
-        wait = self.durability.wait
-        if wait is None:
-            (reply,) = await run_scripts(self._writing, [call])
-        else:
-            reply, acknowledged = await run_scripts(self._writing, [call], then=[wait])
-            if not isinstance(reply, ServerError):
-                self.durability.check_acknowledged(acknowledged)
-        if isinstance(reply, ServerError):
-            raise reply
-        return cast("list[Any]", reply)
-
-    def _refusal(
-        self, appends: Sequence[Append], failure: Exception, *, in_doubt: bool
-    ) -> Exception:
-        """The error for a failed call: once a reply was lost, only "unknown" is true."""
-        what = str(appends[0].stream) if len(appends) == 1 else f"{len(appends)} appends"
-        if in_doubt:
-            return OutcomeUnknown(f"an append to {what}", str(failure))
-        if isinstance(failure, (StoreUnavailable, DurabilityRefused)):
-            return failure
-        return ServerRefused(f"to append to {what}", str(failure))
+    async def _apart(
+        self, appends: Sequence[Append], lanes: Sequence[Sequence[int]]
+    ) -> list[Outcome | Exception]:
+        """A call for each lane, all at once; ``lanes`` are places of appends."""
+        calls = [self._appender.append([appends[place] for place in lane]) for lane in lanes]
+        found: dict[int, Outcome | Exception] = {}
+        for lane, outcomes in zip(
+            lanes, await asyncio.gather(*calls, return_exceptions=True), strict=True
+        ):
+            if isinstance(outcomes, Exception):
+                found.update(dict.fromkeys(lane, outcomes))
+            elif isinstance(outcomes, BaseException):
+                raise outcomes
+            else:
+                found.update(zip(lane, outcomes, strict=True))
+        return [found[place] for place in range(len(appends))]
 
     async def recall(self, stream: StreamId, command_id: str, body: str) -> list[Recorded] | None:
         """The events that a remembered command id has stored, or None.
@@ -333,6 +291,17 @@ class EventStore:
             return []
         return await call_reading(self._reading, commands, self.address.shown)
 
+    async def replies_of_each(self, *commands: Command) -> dict[str, list[Reply]]:
+        """``replies`` of every server that takes appends, by its address.
+
+        Raises:
+            StoreUnavailable: one of them cannot be read.
+        """
+        try:
+            return await self._reading.each(commands)
+        except ConnectionLost as error:
+            raise StoreUnavailable(self.address.shown, str(error)) from error
+
     async def close(self) -> None:
         await self._writing.close()
         await self._reading.close()
@@ -360,7 +329,7 @@ async def open_store(
     """Open the store at a URL, and make it if the server has none of that name.
 
     Args:
-        url: ``redis://``, ``rediss://``, ``valkey://``, ``unix://`` or ``memory://``.
+        url: see ``Address.parse``.
         namespace: keeps several stores on one server apart.
         partitions: for a new store, 64 unless given; fixed from then on. None takes what is there.
         durability: ``fsync``, ``relaxed`` or ``replicated:N``; see ``Durability``. The server is
@@ -388,8 +357,9 @@ async def open_store(
 async def _identify(
     address: Address, namespace: str, partitions: int | None, promise: Promise
 ) -> Identity:
-    wire = address.wire(guard=lambda call: promise.check_at_start(address.shown, call))
+    wire = address.wire(guard=promise.check_at_start)
     try:
+        await wire.each([("PING",)])  # so every server has been looked at before the first event
         return await establish(wire, namespace, partitions)
     except ConnectionLost as error:
         raise StoreUnavailable(address.shown, str(error)) from error

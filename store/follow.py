@@ -4,22 +4,19 @@ import heapq
 import itertools
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
-import anyio
-
 from whence.store.address import CALL_TIMEOUT
+from whence.store.arrivals import arrivals
 from whence.store.errors import CorruptStore, ServerRefused
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, check_contiguous, parse_pointers
 from whence.store.reading import merge_key
 from whence.store.recorded import Recorded
-from whence.store.wire import Command, ServerError, Wire, call_reading
+from whence.store.wire import Command, Reply, ServerError, Wire, call_reading
 
 # Events per partition that are held in memory at a time.
 FOLLOW_PAGE = 100
 # Milliseconds of silence after which it looks whether the log still is as long as it was.
 BLOCK_MS = 1_000
-# Seconds. fakeredis does not wait for an event, whatever BLOCK says.
-_MEMORY_PAUSE = 0.01
 
 
 async def follow(
@@ -66,15 +63,19 @@ async def _next_pointers(
 ) -> list[Pointer]:
     """What follows the positions, partition by partition; empty after a second of silence."""
     feeds = {store.keys.feed(number).encode(): number for number in positions}
-    ids = [f"{position}-0" for position in positions.values()]
-    command: Command = ("XREAD", "COUNT", FOLLOW_PAGE, "BLOCK", BLOCK_MS, "STREAMS", *feeds, *ids)
-    (reply,) = await call_reading(wire, [command], store.address.shown)
-    if isinstance(reply, ServerError):
-        raise ServerRefused("XREAD of the feeds", str(reply))
-    if not reply and store.address.in_memory:
-        await anyio.sleep(_MEMORY_PAUSE)
+    after = {feed: f"{positions[number]}-0" for feed, number in feeds.items()}
+
+    async def call(commands: Sequence[Command]) -> list[Reply]:
+        return await call_reading(wire, commands, store.address.shown)
+
+    try:
+        arrived = await arrivals(
+            store.address, call, ("XREAD", "COUNT", FOLLOW_PAGE), after, BLOCK_MS
+        )
+    except ServerError as error:
+        raise ServerRefused("XREAD of the feeds", str(error)) from error
     found: list[Pointer] = []
-    for feed, entries in reply or ():
+    for feed, entries in arrived.items():
         number = feeds[feed]
         pointers = parse_pointers(entries)
         check_contiguous(number, positions[number], pointers)

@@ -59,12 +59,19 @@ class Wire(Protocol):
         """
         ...
 
+    async def each(self, commands: Sequence[Command]) -> dict[str, list[Reply]]:
+        """``call`` at every server that takes appends: the replies by the server's address.
+
+        Raises as ``call``, for whichever server cannot be asked.
+        """
+        ...
+
     async def close(self) -> None: ...
 
 
 Call = Callable[[Sequence[Command]], Awaitable[list[Reply]]]
-# Looks at a server through the call it is given.
-Guard = Callable[[Call], Awaitable[None]]
+# Looks at a server, which an error message may name as the first argument, through a call.
+Guard = Callable[[str, Call], Awaitable[object]]
 
 
 async def call_reading(wire: Wire, commands: Sequence[Command], where: str) -> list[Reply]:
@@ -143,7 +150,7 @@ class _Line(asyncio.Protocol):
                 future.set_exception(ConnectionLost(reason))
 
 
-_CLOSED = "this program has closed the connection"
+CLOSED = "this program has closed the connection"
 
 
 class SocketWire:
@@ -185,6 +192,9 @@ class SocketWire:
             line = await self._new_line()
         return await self._exchange(line, commands)
 
+    async def each(self, commands: Sequence[Command]) -> dict[str, list[Reply]]:
+        return {self._where: await self.call(commands)}
+
     async def _exchange(self, line: _Line, commands: Sequence[Command]) -> list[Reply]:
         future = line.send(b"".join(map(_pack, commands)), len(commands))
         # A timer: asyncio.timeout takes 3 µs and this 1 µs, on the way of every command.
@@ -198,7 +208,7 @@ class SocketWire:
     async def _new_line(self) -> _Line:
         """One attempt for all who wait, and its result or error for each of them."""
         if self._closed:
-            raise StoreUnavailable(self._where, _CLOSED)
+            raise StoreUnavailable(self._where, CLOSED)
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
         return await asyncio.shield(self._opening)
@@ -218,13 +228,13 @@ class SocketWire:
             await self._look(line, self._guard)
         if self._closed:
             line.drop("closed")
-            raise StoreUnavailable(self._where, _CLOSED)
+            raise StoreUnavailable(self._where, CLOSED)
         self._line = line
         return line
 
     async def _look(self, line: _Line, guard: Guard) -> None:
         try:
-            await guard(lambda commands: self._exchange(line, commands))
+            await guard(self._where, lambda commands: self._exchange(line, commands))
         except ConnectionLost as error:
             raise StoreUnavailable(self._where, str(error)) from error
         except BaseException:
@@ -235,6 +245,12 @@ class SocketWire:
         self._closed = True
         if self._line is not None:
             self._line.drop("closed")
+
+
+def seen(task: "asyncio.Task[Any]") -> None:
+    """Let a task fail for which nobody waits any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _taken_from(connection: AbstractConnection) -> asyncio.StreamWriter:
@@ -270,6 +286,9 @@ class ClientWire:
         except (RedisConnectionError, OSError) as error:
             raise ConnectionLost(str(error)) from error
         return [_as_server_error(r) if isinstance(r, ResponseError) else r for r in replies]
+
+    async def each(self, commands: Sequence[Command]) -> dict[str, list[Reply]]:
+        return {self._where: await self.call(commands)}
 
     async def close(self) -> None:
         await self._client.aclose()

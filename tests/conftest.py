@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.store.cluster_server import TestCluster, cluster_server
 from whence.store.embedded import EmbeddedServer
 from whence.store.eventstore import EventStore, open_store
 
@@ -34,6 +35,21 @@ def valkey() -> Iterator[EmbeddedServer]:
         EmbeddedServer.start(Path(folder) / "data") as server,
     ):
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[TestCluster]:
+    """One Cluster of three primaries per test process, made when the first test needs it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="whence-test-") as folder,
+        cluster_server(Path(folder)) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture
+def cluster_url(cluster: TestCluster) -> str:
+    return cluster.url
 
 
 @pytest.fixture
@@ -64,6 +80,7 @@ async def store(url: str, namespace: str) -> AsyncIterator[EventStore]:
 
 async def check_keys(store: EventStore) -> None:
     """Fail on a key outside the grammar: it would be forgotten by backups, ACLs and Cluster."""
-    found: list[bytes] = await store.ask("KEYS", f"*{store.keys.namespace}:*")
+    replies = await store.replies_of_each(("KEYS", f"*{store.keys.namespace}:*"))
+    found: list[bytes] = [key for (keys,) in replies.values() for key in keys]
     strange = [key for key in found if _KEYS.fullmatch(key) is None]
     assert not strange, f"keys outside the grammar: {strange}"

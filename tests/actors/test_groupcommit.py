@@ -1,7 +1,7 @@
 """Group commit: no append waits for a sender that has already ended."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 from tests.store.domain import Opened, append_of
 from whence.actors.groupcommit import GroupCommit
@@ -38,3 +38,35 @@ async def test_an_append_that_comes_as_the_last_sender_ends_is_sent(store: Event
         await asyncio.sleep(0)
         gated.gate.set()
     await gated.close()
+
+
+class Divided(EventStore):
+    """A store whose accounts have lanes of their own; the account "stuck" waits for the gate."""
+
+    gate: asyncio.Event
+
+    def lane(self, stream: StreamId) -> int:
+        return ord(stream.id[0])
+
+    async def append_many(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
+        assert len({append.stream for append in appends}) == 1
+        if appends[0].stream.id == "stuck":
+            await self.gate.wait()
+        return [Committed(1, 1, 0) for _ in appends]
+
+
+async def test_a_lane_that_gets_no_answer_keeps_nobody_from_the_others(store: EventStore) -> None:
+    divided = Divided(store.address, store.keys, store.identity)
+    divided.gate = asyncio.Event()
+    commit = GroupCommit(divided)
+
+    def append(id_: str) -> Coroutine[None, None, Sequence[Outcome | Exception]]:
+        return commit.append([append_of(StreamId("account", id_), 0, Opened("x"))])
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        stuck = [tasks.create_task(append("stuck")) for _ in range(10)]
+        for id_ in ("ada", "bob") * 5:
+            await append(id_)
+        assert not any(task.done() for task in stuck)
+        divided.gate.set()
+    await divided.close()

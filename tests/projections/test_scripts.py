@@ -26,6 +26,7 @@ class Listening:
         self._wire = store.address.wire()
         self.knows_shebang = self._wire.knows_shebang
         self.close = self._wire.close
+        self.each = self._wire.each
         self.heard: dict[str, tuple[list[Arg], list[Arg]]] = {}
         self._names: dict[str, str] = {}
         for name, path in SCRIPTS.items():

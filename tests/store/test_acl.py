@@ -1,0 +1,169 @@
+"""Users who may do what Whence needs and no more; others are told which command is missing."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.orders.domain import Item, Order, domain
+from tests.projections.domain import view_of, working
+from tests.store.domain import Opened, account, append_of
+from tests.store.plain_server import PlainServer, plain_server
+from whence import Runtime
+from whence.actors.history import state_at
+from whence.actors.runtime import CommandRequest
+from whence.projections.rebuild import rebuild
+from whence.projections.status import wait_until_caught_up
+from whence.store.doctor import examine, visit
+from whence.store.durability import FSYNC
+from whence.store.errors import DurabilityRefused, ServerRefused, StoreUnavailable
+from whence.store.eventstore import open_store
+from whence.store.reading import read_all
+
+SERVERS_PAGE = Path(__file__).parents[2] / "docs" / "servers.md"
+ORDER_LIST = domain.read_model.projection("order-list")
+# The password is one that a URL cannot have as it is.
+PASSWORD, QUOTED = "p@ss/word", "p%40ss%2Fword"
+
+
+def documented() -> dict[str, list[str]]:
+    """The rules of each user as docs/servers.md has them, with the password of this test."""
+    lines = SERVERS_PAGE.read_text(encoding="utf-8").splitlines()
+    users = [line.split() for line in lines if line.startswith("user ")]
+    return {
+        name: [f">{PASSWORD}" if rule.startswith(">") else rule for rule in rules]
+        for _, name, *rules in users
+    }
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainServer]:
+    with plain_server(tmp_path_factory.mktemp("acl")) as server:
+        yield server
+
+
+@pytest.fixture
+def as_user(server: PlainServer) -> Iterator[Callable[..., str]]:
+    """The URL of a documented user, with rules changed; all data is gone afterwards."""
+    users = documented()
+
+    def url(name: str, *changes: str) -> str:
+        server.ask("ACL", "SETUSER", name, "reset", *users[name], *changes)
+        return server.url.replace("://", f"://{name}:{QUOTED}@")
+
+    yield url
+    server.ask("FLUSHALL")
+    for name in users:
+        server.ask("ACL", "DELUSER", name)
+
+
+def test_the_page_has_a_user_for_each_role() -> None:
+    assert set(documented()) == {"writer", "worker", "reader"}
+
+
+async def test_the_writer_and_the_worker_may_do_what_they_do(
+    as_user: Callable[..., str], server: PlainServer
+) -> None:
+    writer, worker = as_user("writer"), as_user("worker")
+    async with (
+        open_store(writer) as store,
+        open_store(worker) as theirs,
+        Runtime(store, domain.write_model, snapshot_every=2) as runtime,
+        working(theirs, domain.read_model),
+    ):
+        kind = domain.write_model.aggregate("order")
+        order = {"user_id": "ann", "items": (Item("book", 2, 1500),)}
+        place = CommandRequest(kind, kind.command("place"), "42", order, command_id="c-1")
+        await runtime.execute(place)
+        assert (await runtime.execute(place)).repeated
+        await runtime.send(Order.ship, "42", carrier="DHL")
+        await wait_until_caught_up(store, ORDER_LIST)
+        assert (await view_of(store, ORDER_LIST))["42"].status == "shipped"
+        await rebuild(theirs, ORDER_LIST)
+    assert server.ask("ACL", "LOG") == []
+
+
+async def test_the_reader_reads_everything_and_writes_nothing(
+    as_user: Callable[..., str], server: PlainServer
+) -> None:
+    async with (
+        open_store(as_user("writer")) as store,
+        Runtime(store, domain.write_model) as runtime,
+    ):
+        await runtime.send(Order.place, "42", user_id="ann", items=(Item("book", 2, 1500),))
+
+    async with open_store(as_user("reader"), durability="relaxed") as store:
+        assert len([record async for record in read_all(store)]) == 1
+        kind = domain.write_model.aggregate("order")
+        assert (await state_at(store, domain.write_model.events, kind, "42")).version == 1
+        assert await view_of(store, ORDER_LIST) == {}
+        assert server.ask("ACL", "LOG") == []
+        with pytest.raises(ServerRefused, match="evalsha"):
+            await store.append(append_of(account(), 0, Opened("ann")))
+    server.ask("ACL", "LOG", "RESET")
+
+
+async def test_the_reader_may_examine_the_server(as_user: Callable[..., str]) -> None:
+    async with open_store(as_user("writer")) as store:
+        await store.append(append_of(account(), 0, Opened("ann")))
+
+    async with visit(as_user("reader")) as store:
+        findings = await examine(store, FSYNC)
+
+    assert not [finding for finding in findings if finding.found == "cannot see"]
+
+
+@pytest.mark.parametrize("command", ["evalsha", "xadd", "xrevrange", "time"])
+async def test_a_user_who_may_not_append_is_told_the_command(
+    as_user: Callable[..., str], command: str, server: PlainServer
+) -> None:
+    async with open_store(as_user("writer")):
+        pass
+    async with open_store(as_user("writer", f"-{command}")) as store:
+        with pytest.raises(ServerRefused, match=f"'{command}'"):
+            await store.append(append_of(account(), 0, Opened("ann")))
+
+    assert server.ask("XLEN", store.keys.feed(store.keys.partition(account()))) == 0
+    server.ask("ACL", "LOG", "RESET")
+
+
+@pytest.mark.parametrize("command", ["hmget", "xrange"])
+async def test_a_user_who_may_not_read_is_told_the_command(
+    as_user: Callable[..., str], command: str, server: PlainServer
+) -> None:
+    async with open_store(as_user("writer")):
+        pass
+    with pytest.raises(ServerRefused, match=f"'{command}'"):
+        async with open_store(as_user("writer", f"-{command}")) as store:
+            _ = [record async for record in store.read(account())]
+    server.ask("ACL", "LOG", "RESET")
+
+
+async def test_a_user_without_the_keys_of_the_namespace_is_refused(
+    as_user: Callable[..., str], server: PlainServer
+) -> None:
+    with pytest.raises(ServerRefused, match="access"):
+        async with open_store(as_user("writer"), namespace="elsewhere"):
+            pass
+    server.ask("ACL", "LOG", "RESET")
+
+
+async def test_a_user_who_may_not_see_the_settings_is_told_what_to_allow(
+    as_user: Callable[..., str], server: PlainServer
+) -> None:
+    with pytest.raises(DurabilityRefused, match="allow the user INFO and CONFIG GET"):
+        async with open_store(as_user("writer", "-config|get")):
+            pass
+    server.ask("ACL", "LOG", "RESET")
+
+
+@pytest.mark.parametrize("user", ["writer:wrong-word", "nobody:wrong-word", "writer"])
+async def test_a_wrong_password_is_a_clear_error_without_it(
+    as_user: Callable[..., str], server: PlainServer, user: str
+) -> None:
+    as_user("writer")
+    with pytest.raises(StoreUnavailable, match=r"invalid username-password|password") as caught:
+        async with open_store(server.url.replace("://", f"://{user}@")):
+            pass
+    assert "wrong-word" not in str(caught.value)
+    server.ask("ACL", "LOG", "RESET")
