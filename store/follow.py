@@ -10,6 +10,7 @@ from whence.store.address import CALL_TIMEOUT
 from whence.store.errors import CorruptStore, ServerRefused
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, check_contiguous, parse_pointers
+from whence.store.ids import entry_id
 from whence.store.reading import merge_key
 from whence.store.recorded import Recorded
 from whence.store.wire import Command, ServerError, Wire, call_reading
@@ -66,7 +67,7 @@ async def _next_pointers(
 ) -> list[Pointer]:
     """What follows the positions, partition by partition; empty after a second of silence."""
     feeds = {store.keys.feed(number).encode(): number for number in positions}
-    ids = [f"{position}-0" for position in positions.values()]
+    ids = [entry_id(position) for position in positions.values()]
     command: Command = ("XREAD", "COUNT", FOLLOW_PAGE, "BLOCK", BLOCK_MS, "STREAMS", *feeds, *ids)
     (reply,) = await call_reading(wire, [command], store.address.shown)
     if isinstance(reply, ServerError):
