@@ -50,7 +50,9 @@ async def test_a_feed_is_what_a_person_can_read(store: EventStore) -> None:
     await entry_of(store, b"")
     feed = store.keys.feed(store.keys.partition(account()))
 
-    assert await store.ask("XRANGE", feed, "-", "+") == [[b"0-1", [b"s", b"account/42", b"v", b"1"]]]
+    assert await store.ask("XRANGE", feed, "-", "+") == [
+        [b"0-1", [b"s", b"account/42", b"v", b"1"]]
+    ]
 
 
 async def test_empty_metadata_takes_no_place(store: EventStore) -> None:
