@@ -3,16 +3,18 @@
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import commands, http, load, memory, projection
+from bench import append, commands, growth, http, load, memory, projection
 from bench.figure import Figure
 from whence.cli.running import relax_gc
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "append": append.figures,
     "commands": commands.figures,
     "http": http.figures,
     "load": load.figures,
     "projection": projection.figures,
     "memory": memory.figures,
+    "growth": growth.figures,
 }
 
 
