@@ -3,11 +3,12 @@
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import bulk, commands, http, latency, load, memory, projection
+from bench import append, bulk, commands, growth, http, latency, load, memory, projection
 from bench.figure import Figure
 from whence.cli.running import relax_gc
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "append": append.figures,
     "commands": commands.figures,
     "latency": latency.figures,
     "http": http.figures,
@@ -15,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "load": load.figures,
     "projection": projection.figures,
     "memory": memory.figures,
+    "growth": growth.figures,
 }
 
 

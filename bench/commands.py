@@ -81,6 +81,10 @@ class BareLoop:
         return count / (time.perf_counter() - start)
 
     def _append(self, number: int) -> Append:
-        event = domain.write_model.events.encode(Deposited(1, 1, REFERENCE))
-        stream, version = self._streams[number], self._versions[number]
-        return Append(stream, version, self._ids.next(), [NewEvent(event)])
+        return deposit(self._streams[number], self._versions[number], self._ids)
+
+
+def deposit(stream: StreamId, version: int, ids: CommandIds) -> Append:
+    """One event of about 200 bytes, encoded now."""
+    event = domain.write_model.events.encode(Deposited(1, 1, REFERENCE))
+    return Append(stream, version, ids.next(), [NewEvent(event)])

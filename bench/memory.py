@@ -32,9 +32,9 @@ async def _bytes_per_event(node_bytes: int | None = None) -> float:
         async with open_store(running.url, durability="relaxed") as store:
             if node_bytes is not None:
                 await store.ask("CONFIG", "SET", "stream-node-max-bytes", node_bytes)
-            before = await _used(store)
+            before = await used_memory(store)
             await _fill(store)
-            return (await _used(store) - before) / (STREAMS * EVENTS_PER_STREAM)
+            return (await used_memory(store) - before) / (STREAMS * EVENTS_PER_STREAM)
 
 
 async def _fill(store: EventStore) -> None:
@@ -46,7 +46,7 @@ async def _fill(store: EventStore) -> None:
             await store.append_many([Append(s, version, ids.next(), [event]) for s in streams])
 
 
-async def _used(store: EventStore) -> int:
+async def used_memory(store: EventStore) -> int:
     text: bytes = await store.ask("INFO", "memory")
     _, _, rest = text.partition(b"used_memory:")
     return int(rest.split(b"\r\n", 1)[0])

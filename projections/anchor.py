@@ -7,6 +7,7 @@ from whence.projections.lease import Lease
 from whence.store.errors import AnchorMismatch, CorruptStore
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_pointers
+from whence.store.ids import entry_id
 
 
 async def check_anchors(
@@ -61,8 +62,8 @@ async def _pointers(
             (
                 "XRANGE",
                 store.keys.feed(lease.partition),
-                f"{lease.position}-0",
-                f"{lease.position}-0",
+                entry_id(lease.position),
+                entry_id(lease.position),
             )
             for lease in leases
         ]

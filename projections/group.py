@@ -8,6 +8,7 @@ from whence.store.arrivals import arrivals
 from whence.store.errors import CorruptStore, ServerRefused
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_pointers
+from whence.store.ids import entry_id
 from whence.store.wire import ServerError
 
 # One name for all workers: the lease says who reads, and a name per worker would stay for ever.
@@ -37,7 +38,7 @@ class Group:
         """Let the next ``read`` begin after each lease's position; refusals by partition."""
         commands: list[tuple[str, ...]] = []
         for lease in leases:
-            feed, after = self._keys.feed(lease.partition), f"{lease.position}-0"
+            feed, after = self._keys.feed(lease.partition), entry_id(lease.position)
             # The first is refused where the group exists, and makes it where not.
             commands.append(("XGROUP", "CREATE", feed, self._projection, after, "MKSTREAM"))
             commands.append(("XGROUP", "SETID", feed, self._projection, after))

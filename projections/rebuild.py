@@ -22,6 +22,7 @@ from whence.store.errors import (
 )
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, check_contiguous, parse_pointers
+from whence.store.ids import entry_id
 from whence.store.wire import ConnectionLost
 
 # Called with the number of events done and the number of all.
@@ -125,7 +126,12 @@ class _Replay:
         lasts = [min(x.position + self._batch, self._heads[x.partition]) for x in leases]
         replies = await self._store.ask_many(
             [
-                ("XRANGE", self._store.keys.feed(x.partition), f"{x.position + 1}-0", f"{last}-0")
+                (
+                    "XRANGE",
+                    self._store.keys.feed(x.partition),
+                    entry_id(x.position + 1),
+                    entry_id(last),
+                )
                 for x, last in zip(leases, lasts, strict=True)
             ]
         )

@@ -19,7 +19,7 @@ from whence.store.errors import (
 )
 from whence.store.feed import Pointer, Span, check_contiguous, parse_pointers, spans
 from whence.store.identity import Identity, establish
-from whence.store.ids import StreamId
+from whence.store.ids import StreamId, entry_id
 from whence.store.keys import Keys
 from whence.store.recorded import Recorded, microseconds, parse_entries
 from whence.store.wire import (
@@ -179,9 +179,9 @@ class EventStore:
     ) -> list[Recorded]:
         if last is not None and last < first:
             return []
-        end = "+" if last is None else f"{last}-0"
+        end = "+" if last is None else entry_id(last)
         reply = await self.ask(
-            "XRANGE", self.keys.stream(stream), f"{first}-0", end, "COUNT", count
+            "XRANGE", self.keys.stream(stream), entry_id(first), end, "COUNT", count
         )
         return parse_entries(stream, self.keys.partition(stream), reply)
 
@@ -202,7 +202,7 @@ class EventStore:
     ) -> AsyncIterator[Recorded]:
         """The events of a stream from version ``last`` (or its end) down; raises like ``read``."""
         partition = self.keys.partition(stream)
-        start = "+" if last is None else f"{last}-0"
+        start = "+" if last is None else entry_id(last)
         while limit is None or limit > 0:
             count = min(limit or PAGE, PAGE)
             reply = await self.ask(
@@ -214,7 +214,7 @@ class EventStore:
             limit = None if limit is None else limit - len(records)
             if len(records) < count or records[-1].version == 1:
                 return
-            start = f"{records[-1].version - 1}-0"
+            start = entry_id(records[-1].version - 1)
 
     async def head(self, stream: StreamId) -> int:
         """The version of the last event of a stream, 0 if there is none."""
@@ -238,9 +238,9 @@ class EventStore:
         self, partition: int, *, after: int, before: int | None = None, limit: int = PAGE
     ) -> list[Pointer]:
         """The feed of a partition after a position. Raises FeedGap where one is missing."""
-        end = "+" if before is None else f"{before - 1}-0"
+        end = "+" if before is None else entry_id(before - 1)
         reply = await self.ask(
-            "XRANGE", self.keys.feed(partition), f"{after + 1}-0", end, "COUNT", limit
+            "XRANGE", self.keys.feed(partition), entry_id(after + 1), end, "COUNT", limit
         )
         found = parse_pointers(reply)
         check_contiguous(partition, after, found)
@@ -262,7 +262,7 @@ class EventStore:
         return [_pointed_at(records, pointer) for pointer in pointers]
 
     def _range(self, span: Span) -> Command:
-        return ("XRANGE", self.keys.stream(span.stream), f"{span.first}-0", f"{span.last}-0")
+        return ("XRANGE", self.keys.stream(span.stream), entry_id(span.first), entry_id(span.last))
 
     async def ask(self, *command: Arg) -> Reply:
         """Send one reading command; repeats once on a lost connection, for reading is harmless.

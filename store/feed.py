@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
 from whence.store.errors import CorruptStore, FeedGap
-from whence.store.ids import StreamId
+from whence.store.ids import StreamId, number_of
 
 
 class Pointer(NamedTuple):
@@ -40,7 +40,7 @@ def parse_pointers(entries: Iterable[object]) -> list[Pointer]:
             parsed = streams.get(stream)
             if parsed is None:
                 parsed = streams[stream] = StreamId.parse(stream.decode())
-            pointers.append(Pointer(int(entry_id[: entry_id.index(b"-")]), parsed, int(version)))
+            pointers.append(Pointer(number_of(entry_id), parsed, int(version)))
         except (ValueError, TypeError):
             raise CorruptStore(
                 f"a feed has an entry that Whence did not write: {entry!r}"

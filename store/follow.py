@@ -9,6 +9,7 @@ from whence.store.arrivals import arrivals
 from whence.store.errors import CorruptStore, ServerRefused
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, check_contiguous, parse_pointers
+from whence.store.ids import entry_id
 from whence.store.reading import merge_key
 from whence.store.recorded import Recorded
 from whence.store.wire import Command, Reply, ServerError, Wire, call_reading
@@ -63,7 +64,7 @@ async def _next_pointers(
 ) -> list[Pointer]:
     """What follows the positions, partition by partition; empty after a second of silence."""
     feeds = {store.keys.feed(number).encode(): number for number in positions}
-    after = {feed: f"{positions[number]}-0" for feed, number in feeds.items()}
+    after = {feed: entry_id(positions[number]) for feed, number in feeds.items()}
 
     async def call(commands: Sequence[Command]) -> list[Reply]:
         return await call_reading(wire, commands, store.address.shown)

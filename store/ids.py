@@ -1,10 +1,9 @@
 """Names of streams and commands, and the rule that every id from outside has to pass."""
 
 import itertools
-import os
 import re
+import secrets
 import time
-from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
@@ -12,6 +11,8 @@ from uuid import UUID
 from whence.store.errors import InvalidId
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+# The least number of 63 bits.
+_FIRST = 2**62
 
 
 def check_id(value: str, *, field: str = "id") -> str:
@@ -29,6 +30,22 @@ def check_id(value: str, *, field: str = "id") -> str:
 def kebab(name: str) -> str:
     """The name of a class as part of keys and URLs: OrderList -> order-list."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+def entry_id(number: int) -> str:
+    """The id of the entry that holds a version, or in a feed a position; 0 is before the first.
+
+    It is the second half that counts, because ids that differ in their last bytes only share most
+    of the tree in which a server keeps a stream's nodes: 24 bytes less for each node.
+    """
+    return f"0-{number}"
+
+
+def number_of(entry_id: bytes) -> int:
+    """The inverse of ``entry_id``. Raises ValueError for any other id."""
+    if entry_id[:2] != b"0-":
+        raise ValueError
+    return int(entry_id[2:])
 
 
 class StreamId(NamedTuple):
@@ -53,23 +70,25 @@ class StreamId(NamedTuple):
 
 
 class CommandIds:
-    """Makes command ids that no other process makes: 96 random bits, then a counter.
+    """Makes command ids that no other process makes: numbers that count up from a random one.
 
-    A UUID of the same strength costs three times the bytes in every stored event.
+    The start has 62 random bits. Two ids are only ever compared when two writers append to one
+    stream at the same version: so even two processes whose numbers overlapped would confuse nothing
+    by that alone. A server stores a number below 2^63 in 10 bytes; a UUID as text takes 38.
     """
 
     def __init__(self) -> None:
-        self._prefix = urlsafe_b64encode(os.urandom(12)).decode()
-        self._count = itertools.count(1)
+        # 2^40 below the end of the numbers: room for more commands than a process lives to send.
+        self._numbers = itertools.count(_FIRST + secrets.randbelow(_FIRST - 2**40))
 
     def next(self) -> str:
-        return f"{self._prefix}.{next(self._count)}"
+        return str(next(self._numbers))
 
 
 def new_id() -> str:
     """An id that nobody else makes, later ones sorting after earlier ones: a UUIDv7 (RFC 9562)."""
     milliseconds = time.time_ns() // 1_000_000
-    return _uuid(7, milliseconds.to_bytes(6) + os.urandom(10))
+    return _uuid(7, milliseconds.to_bytes(6) + secrets.token_bytes(10))
 
 
 def derived_id(text: str) -> str:

@@ -2,8 +2,8 @@
 
     key                              type    written by                 content
     ns:identity                      hash    identity.lua               uuid, partitions, grammar
-    {ns:017}:e:<type>:<id>           stream  append.lua                 events; id <version>-0
-    {ns:017}:feed                    stream  append.lua                 pointers; id <position>-0
+    {ns:017}:e:<type>:<id>           stream  append.lua                 events; id 0-<version>
+    {ns:017}:feed                    stream  append.lua                 pointers; id 0-<position>
     {ns:017}:cmd:<type>:<id>:<cmd>   string  append.lua (expires)       what a command id has stored
     {ns:017}:snap:<type>:<id>        hash    actors/snapshots.py        state at a version: a cache
     {ns:017}:lease:<projection>      string  acquire.lua (expires)      the worker that owns it

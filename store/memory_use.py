@@ -1,5 +1,6 @@
 """How much memory events take in their streams, from a sample of those that were written last."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -9,13 +10,17 @@ from whence.store.ids import StreamId
 from whence.store.wire import Command, Reply
 
 # What the embedded server sets.
-NODE_BYTES = 900
+NODE_BYTES = 256
 
 _SAMPLE = 200
 # A server never makes a node of a stream larger than this ahead of its use.
 _LARGEST_AHEAD = 4_096
-# Bytes in a node for each event beside the values themselves: lengths, flags, the id.
+# What ``stream-node-max-entries`` is unless somebody sets it.
+_EVENTS_PER_NODE = 100
+# Bytes for each event beside the values themselves: lengths, flags, the id.
 _FRAME = 30
+# Bytes for each node beside its events: names of fields, its place in the tree.
+_NODE_FRAME = 80
 
 
 class MemoryUse(NamedTuple):
@@ -38,19 +43,23 @@ class MemoryUse(NamedTuple):
     def saved_per_event(self, node_bytes: int) -> float:
         """About how many bytes less an event would take with NODE_BYTES than with ``node_bytes``.
 
-        The server makes the last node of a stream larger than it needs; what is left empty in it is
-        what a smaller node saves. 0 means no limit.
+        The server makes the last node of a stream larger than it needs, and what is left empty in
+        it is what a smaller node saves; but more of them have more frames. 0 means no limit.
         """
         if not self.events:
             return 0.0
-        empty = self._empty(node_bytes or _LARGEST_AHEAD) - self._empty(NODE_BYTES)
-        return max(0.0, empty * self.streams / self.events)
+        saved = self._taken(node_bytes) - self._taken(NODE_BYTES)
+        return max(0.0, saved * self.streams / self.events)
 
-    def _empty(self, node_bytes: int) -> float:
-        node = min(node_bytes, _LARGEST_AHEAD)
-        written = self.written / self.streams
-        # A stream of several nodes has filled the last one by half, on average.
-        return node - written if written < node else node / 2
+    def _taken(self, node_bytes: int) -> float:
+        """What the nodes of a stream of average length take."""
+        events, size = self.events / self.streams, self.written / self.events
+        fitting = node_bytes / size if node_bytes else _EVENTS_PER_NODE
+        full = min(max(1, int(fitting)), _EVENTS_PER_NODE)
+        nodes = math.ceil(events / full)
+        last = (events - (nodes - 1) * full) * size
+        ahead = min(node_bytes or _LARGEST_AHEAD, _LARGEST_AHEAD)
+        return nodes * _NODE_FRAME + events * size + max(0.0, ahead - last)
 
 
 async def measure(store: EventStore) -> MemoryUse:

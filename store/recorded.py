@@ -11,9 +11,11 @@ from whence.store.errors import ChecksumMismatch, CorruptStore
 from whence.store.ids import StreamId
 from whence.store.metadata import Metadata, decode_metadata
 
-# The fields of a stream entry, in the order in which append.lua writes them.
-ENTRY_FIELDS = [b"t", b"s", b"d", b"m", b"c", b"o", b"p", b"k"]
-_NAMES_END = 2 * len(ENTRY_FIELDS)
+# The fields of every stream entry, in the order in which append.lua writes them. After them come
+# metadata, if there is any, and what later releases may add: covered by the checksum, passed over.
+ENTRY_FIELDS = [b"t", b"s", b"d", b"c", b"o", b"p", b"k"]
+_END = 2 * len(ENTRY_FIELDS)
+_METADATA = b"m"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -75,12 +77,17 @@ def content_checksum(
 ) -> int:
     """CRC-32 of all that the writer knows of an event before the server stamps it."""
     head = f"{stream.type}/{stream.id}\n{type_name}\n{schema_version}\n{command}\n".encode()
-    return crc32(data, crc32(metadata, crc32(head)))
+    if metadata:
+        head += b"m\n%b\n" % metadata
+    return crc32(data, crc32(head))
 
 
 def sealed(content: int, version: int, position: int, occurred_at_us: int) -> int:
-    """The stored checksum: append.lua adds what the server decides by the same sum."""
-    return (content + version + position + occurred_at_us) % 2**32
+    """The stored checksum: append.lua adds what the server decides by the same sum.
+
+    A signed number of 32 bits, which a server keeps in half the bytes of an unsigned one.
+    """
+    return (content + version + position + occurred_at_us + 2**31) % 2**32 - 2**31
 
 
 def parse_entries(stream: StreamId, partition: int, entries: Iterable[object]) -> list[Recorded]:
@@ -95,13 +102,15 @@ def parse_entries(stream: StreamId, partition: int, entries: Iterable[object]) -
     name = f"{stream.type}/{stream.id}".encode()
     records: list[Recorded] = []
     for entry_id, fields in cast("Iterable[tuple[bytes, list[bytes]]]", entries):
-        if fields[0:_NAMES_END:2] != ENTRY_FIELDS:
+        if fields[0:_END:2] != ENTRY_FIELDS or entry_id[:2] != b"0-":
             raise CorruptStore(f"{stream} has an entry that Whence did not write: {entry_id!r}")
-        type_name, schema, data, metadata, command, occurred, position, checksum = fields[
-            1:_NAMES_END:2
-        ]
-        version = int(entry_id[: entry_id.index(b"-")])
-        head = b"\n".join((name, type_name, schema, command, metadata))
+        type_name, schema, data, command, occurred, position, checksum = fields[1:_END:2]
+        version = int(entry_id[2:])
+        head = b"\n".join((name, type_name, schema, command, b""))
+        metadata = b""
+        if len(fields) > _END:
+            head += b"\n".join((*fields[_END:], b""))
+            metadata = _metadata(fields)
         content = crc32(data, crc32(head))
         try:
             record = Recorded(
@@ -123,3 +132,8 @@ def parse_entries(stream: StreamId, partition: int, entries: Iterable[object]) -
             raise ChecksumMismatch(stream, version)
         records.append(record)
     return records
+
+
+def _metadata(fields: list[bytes]) -> bytes:
+    names = fields[_END::2]
+    return fields[_END + 2 * names.index(_METADATA) + 1] if _METADATA in names else b""

@@ -16,6 +16,9 @@
 --           type, schema, data, metadata
 --           occurred                            microseconds since 1970, or '' for this clock
 --           content                             CRC-32 of what the client knows of the event
+-- Entry: id 0-<version>; t type, s schema version, d data, c command id, o moment (microseconds),
+--        p position, k checksum; m metadata, if there is any. Numbers, for those a server keeps in
+--        few bytes. Pointer: id 0-<position>; s stream, v version.
 -- Answers, one per append:
 --   committed version position occurred         of its first event
 --   duplicate entries                           stored before by the same command: those entries
@@ -31,11 +34,11 @@ local FIELDS_PER_APPEND = 8
 local FIELDS_PER_EVENT = 6
 
 local function id_of(number)
-  return string.format('%.0f-0', number)
+  return string.format('0-%.0f', number)
 end
 
 local function number_in(id)
-  return tonumber(string.match(id, '^%d+'))
+  return tonumber(string.match(id, '^0%-(%d+)$'))
 end
 
 local function occurred_in(fields)
@@ -226,11 +229,16 @@ for _, append in ipairs(accepted) do
     local version = append.version + i
     local position = append.position + i
     local occurred = append.moments[i]
-    local checksum = (tonumber(ARGV[e + 5]) + version + position + occurred) % 4294967296
-    redis.call('XADD', append.key, id_of(version),
-      't', ARGV[e], 's', ARGV[e + 1], 'd', ARGV[e + 2], 'm', ARGV[e + 3],
+    local sum = tonumber(ARGV[e + 5]) + version + position + occurred
+    local checksum = (sum + 2147483648) % 4294967296 - 2147483648 -- signed: half the bytes
+    local entry = { append.key, id_of(version),
+      't', ARGV[e], 's', ARGV[e + 1], 'd', ARGV[e + 2],
       'c', append.command, 'o', string.format('%.0f', occurred),
-      'p', string.format('%.0f', position), 'k', string.format('%.0f', checksum))
+      'p', string.format('%.0f', position), 'k', string.format('%.0f', checksum) }
+    if ARGV[e + 3] ~= '' then
+      entry[17], entry[18] = 'm', ARGV[e + 3]
+    end
+    redis.call('XADD', unpack(entry))
     redis.call('XADD', append.feed, id_of(position), 's', name, 'v', string.format('%.0f', version))
   end
   if append.memory then

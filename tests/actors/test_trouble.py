@@ -127,8 +127,8 @@ class TestOneStream:
         self, runtime: Runtime, store: EventStore
     ) -> None:
         await asyncio.gather(*[runtime.send(Thing.do, str(i)) for i in range(4)])
-        (entry,) = await store.ask("XRANGE", store.keys.stream(thing("1")), "1-0", "1-0")
-        await store.ask("XADD", store.keys.stream(thing("0")), "2-0", *entry[1])
+        (entry,) = await store.ask("XRANGE", store.keys.stream(thing("1")), "0-1", "0-1")
+        await store.ask("XADD", store.keys.stream(thing("0")), "0-2", *entry[1])
 
         results = await asyncio.gather(
             *[runtime.send(Thing.do, str(i)) for i in range(4)], return_exceptions=True
@@ -139,7 +139,7 @@ class TestOneStream:
         assert lengths == [2, 2, 2, 2]
 
     async def test_with_a_foreign_entry_harms_no_other(self, store: EventStore) -> None:
-        await store.ask("XADD", store.keys.stream(thing("0")), "1-0", "foreign", "entry")
+        await store.ask("XADD", store.keys.stream(thing("0")), "0-1", "foreign", "entry")
 
         outcomes = await store.append_many(
             [append_of(thing("0"), 1, Opened("a")), append_of(thing("1"), 0, Opened("b"))]
@@ -163,7 +163,7 @@ class TestOneStream:
         await runtime.send(Thing.do, "1")
         foreign = [NewEvent(Encoded("Done", 1, b"{}", Done())) for _ in range(2)]
         await store.append(Append(thing(), 1, "other", foreign))
-        await store.ask("XDEL", store.keys.stream(thing()), "2-0")
+        await store.ask("XDEL", store.keys.stream(thing()), "0-2")
 
         with pytest.raises(StreamGap, match="version 3 where 2 should be"):
             await runtime.send(Thing.do, "1")

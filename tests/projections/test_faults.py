@@ -158,7 +158,7 @@ class TestALogThatChanged:
         intact, torn = neighbours(store)
         number = store.keys.partition(torn)
         await record(store, torn, Sent("Riga"), Weighed(1), Weighed(2))
-        await store.ask("XDEL", store.keys.feed(number), "2-0")
+        await store.ask("XDEL", store.keys.feed(number), "0-2")
         await record(store, intact, Sent("Riga"))
         async with working(store, only(Counts)):
             found = await until(store, lambda found: found[number].failure != "")
@@ -173,7 +173,7 @@ class TestALogThatChanged:
         number = store.keys.partition(torn)
         async with working(store, only(Counts)):
             await until(store, lambda found: all(x.owner for x in found))
-            await store.ask("XADD", store.keys.feed(number), "1-0", "what", "is this")
+            await store.ask("XADD", store.keys.feed(number), "0-1", "what", "is this")
             await record(store, intact, Sent("Riga"))
             failure = await self._failure_of(store, number)
             assert "a feed has an entry that Whence did not write" in failure
@@ -199,7 +199,7 @@ class TestALogThatChanged:
         key = store.keys.stream(torn)
         ((_, fields),) = await store.ask("XRANGE", key, "-", "+")
         changed = [b'{"city":"Rigi"}' if b"Riga" in f else f for f in fields]
-        await store.ask_many([("DEL", key), ("XADD", key, "1-0", *changed)])
+        await store.ask_many([("DEL", key), ("XADD", key, "0-1", *changed)])
         await record(store, intact, Sent("Riga"))
         async with working(store, only(Counts)):
             found = await until(store, lambda found: found[number].failure != "")
@@ -218,7 +218,7 @@ class TestAnotherReaderOfTheGroup:
             await record(store, parcel(1), Sent("Riga"))
             await wait_until_caught_up(store, counts)
             # No event follows, so no gap would ever show.
-            await store.ask("XGROUP", "SETID", feed, "counts", "2-0")
+            await store.ask("XGROUP", "SETID", feed, "counts", "0-2")
             await record(store, parcel(1), Weighed(1))
             await wait_until_caught_up(store, counts)
         assert await view_of(store, counts) == {"1": CountRow(2)}
@@ -229,7 +229,7 @@ class TestAnotherReaderOfTheGroup:
         async with working(store, only(Counts), settings):
             await record(store, parcel(1), Sent("Riga"))
             await wait_until_caught_up(store, counts)
-            await store.ask("XGROUP", "SETID", store.keys.feed(number), "counts", "2-0")
+            await store.ask("XGROUP", "SETID", store.keys.feed(number), "counts", "0-2")
             await record(store, parcel(1), Weighed(1), Weighed(2))
             await wait_until_caught_up(store, counts)
         assert await view_of(store, counts) == {"1": CountRow(3)}

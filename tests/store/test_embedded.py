@@ -511,7 +511,7 @@ class TestSettings:
             "save": "",
             "maxmemory": "0",
             "maxmemory-policy": "noeviction",
-            "stream-node-max-bytes": "900",
+            "stream-node-max-bytes": "256",
             "port": "0",
             "unixsocket": str(tmp_path / "whence.sock"),
             "unixsocketperm": "700",

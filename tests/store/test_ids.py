@@ -80,6 +80,13 @@ def test_command_ids_do_not_repeat() -> None:
     assert all(check_id(command_id) == command_id for command_id in made)
 
 
+def test_command_ids_are_numbers_that_a_server_keeps_in_few_bytes() -> None:
+    made = [CommandIds().next() for _ in range(1000)]
+
+    assert all(str(int(command_id)) == command_id for command_id in made)
+    assert all(2**62 <= int(command_id) < 2**63 - 2**39 for command_id in made)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("Order", "order"), ("OrderList", "order-list"), ("HTTPCall", "http-call"), ("A1B", "a1-b")],

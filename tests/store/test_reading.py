@@ -97,7 +97,7 @@ class TestFeed:
     async def test_a_position_that_is_missing_is_noticed(
         self, store: EventStore, partition: int, missing: int, backwards: bool
     ) -> None:
-        await store.ask("XDEL", store.keys.feed(partition), f"{missing}-0")
+        await store.ask("XDEL", store.keys.feed(partition), f"0-{missing}")
 
         if missing == 10:  # the end of a feed is where it ends
             assert len(await listed(read_feed(store, partition, backwards=backwards))) == 9
@@ -108,7 +108,7 @@ class TestFeed:
     async def test_an_event_that_is_missing_is_noticed(
         self, store: EventStore, partition: int
     ) -> None:
-        await store.ask("XDEL", store.keys.stream(account()), "5-0")
+        await store.ask("XDEL", store.keys.stream(account()), "0-5")
 
         with pytest.raises(CorruptStore, match="names version 5 of account/42"):
             await listed(read_feed(store, partition))
