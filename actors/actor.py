@@ -32,6 +32,9 @@ from whence.store.ids import StreamId
 from whence.store.recorded import Recorded
 from whence.store.registry import EventRegistry
 
+# How many waiting commands are decided in a row and appended together. An actor has one row under
+# way at a time, so this is also what keeps a hot aggregate from crowding out the others.
+MAX_ROW = 64
 # Seconds: the longest pause after a conflict, to fall out of step. A longer one, or one that grows,
 # only gives the round to the other writer.
 CONFLICT_PAUSE = 0.0002
@@ -124,8 +127,7 @@ class Actor:
             self._task = None
             return
         self._conflicts = 0
-        size = self._around.commit.row_size()
-        taken, self._mailbox = self._mailbox[:size], self._mailbox[size:]
+        taken, self._mailbox = self._mailbox[:MAX_ROW], self._mailbox[MAX_ROW:]
         self._row = jobs = _in_time(taken)
         self._around.capacity.release(len(taken) - len(jobs))
         plan = self._plan(jobs) if self._loaded else _NO_PLAN

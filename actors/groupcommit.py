@@ -16,12 +16,6 @@ MAX_EVENTS_PER_CALL = 2_000
 MAX_BYTES_PER_CALL = 4_000_000
 # Fewer rows than this are not divided: a call has a price of its own.
 MIN_SHARE = 32
-# How many appends one actor may send in a row: all of MAX_ROW when few others want to, down to
-# MIN_ROW when many do, so that a hot aggregate slows down itself and not everybody.
-MAX_ROW = 64
-MIN_ROW = 16
-# What the rows of all share between them.
-SHARED_ROOM = 128
 
 # The outcomes of a row in its order, or the error that all of the call had.
 Outcomes = Sequence[Outcome | Exception] | Exception
@@ -44,11 +38,6 @@ class GroupCommit:
         self._senders: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
         self._active = 0  # senders that will look at _waiting again
         self._under_way = 0  # calls that wait for their answer
-        self._rows = 0  # rows that wait for their outcomes, sent or not
-
-    def row_size(self) -> int:
-        """How many appends a row may have that is submitted now."""
-        return max(MIN_ROW, min(MAX_ROW, SHARED_ROOM // (self._rows + 1)))
 
     def submit(self, row: Sequence[Append], done: Callable[[Outcomes], None]) -> None:
         """Append a row of one stream, each append following on from the last, in the next group.
@@ -57,7 +46,6 @@ class GroupCommit:
         row, or with the error that it raises.
         """
         self._waiting.append(_Waiting(row, done))
-        self._rows += 1
         # Not len(self._senders): one that has ended stays in the set until its callback ran, and an
         # append in between would wait for a sender that never comes.
         if self._active < CALLS_UNDER_WAY:
@@ -112,13 +100,11 @@ class GroupCommit:
         try:
             outcomes = await self._store.append_many([a for w in group for a in w.row])
         except Exception as error:  # every caller of the group has to learn of it
-            self._rows -= len(group)
             for waiting in group:
                 call_soon(waiting.done, error)
             if isinstance(error, (OutcomeUnknown, StoreUnavailable)):
                 self._give_up(error)
             return
-        self._rows -= len(group)
         start = 0
         for waiting in group:
             call_soon(waiting.done, outcomes[start : start + len(waiting.row)])
@@ -130,7 +116,6 @@ class GroupCommit:
         Nothing of it was sent, so it is safe to try again.
         """
         unavailable = StoreUnavailable(self._store.address.shown, str(error))
-        self._rows -= len(self._waiting)
         while self._waiting:
             asyncio.get_running_loop().call_soon(self._waiting.popleft().done, unavailable)
 

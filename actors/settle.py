@@ -15,6 +15,9 @@ from typing import NamedTuple, TypeGuard
 from whence.actors.plan import Step
 from whence.store.append import Append, Committed, Conflicted, Duplicate, Outcome
 
+# What became of a step's append; None for a step without one.
+_Found = Outcome | Exception | None
+
 
 class Answer(NamedTuple):
     """A step whose caller can be told; ``outcome`` is None when the step's own decision counts."""
@@ -47,48 +50,40 @@ class Settled(NamedTuple):
 
 
 def settle(steps: Sequence[Step], outcomes: Sequence[Outcome | Exception]) -> Settled:
-    """Tell what the outcomes, one for each step with an append, prove about all the steps.
-
-    A step that stores nothing (a "no", or nothing to do) is protected by no version check. It needs
-    the append before it or behind it to be Committed: that the store took it shows that the state
-    in between was the newest just then. A Duplicate does not: others may have gone on after it.
-    """
+    """Tell what the outcomes, one for each step with an append, prove about all the steps."""
+    remaining = iter(outcomes)
+    found = [None if step.append is None else next(remaining) for step in steps]
+    reached, end = _reached(steps, found)
     answers: list[Answer] = []
     anew: list[Step] = []
-    unproven: list[Step] = []  # decided on a state that may have been the newest
-    reached: Reached | None = None
-    conflict: Conflicted | None = None
-    as_planned = True  # up to here the log has what the plan has
-    newest = False  # and had nothing more, when it was written to
-    remaining = iter(outcomes)
-    for step in steps:
-        if step.append is None:
-            if newest:
-                answers.append(Answer(step, None))
-            else:
-                (unproven if as_planned else anew).append(step)
-            continue
-        outcome = next(remaining)
-        newest = as_planned and isinstance(outcome, Committed)
-        if newest:
-            answers += [Answer(earlier, None) for earlier in unproven]
-        else:
-            anew += unproven
-        unproven = []
-        if isinstance(outcome, Conflicted):
+    for number, (step, outcome) in enumerate(zip(steps, found, strict=True)):
+        if isinstance(outcome, Conflicted) or (
+            outcome is None and (number > end or not _beside_a_commit(found, number))
+        ):
             anew.append(step)
-            conflict = outcome if as_planned else conflict
         else:
             answers.append(Answer(step, outcome))
-        if as_planned and _is_as_planned(step.append, outcome):
-            reached = Reached(step, step.append, outcome)
-        else:
-            as_planned = False
-    return Settled(answers, anew + unproven, reached, conflict)
+    first_off = found[end] if end < len(found) else None
+    return Settled(answers, anew, reached, first_off if isinstance(first_off, Conflicted) else None)
+
+
+def _reached(steps: Sequence[Step], found: Sequence[_Found]) -> tuple[Reached | None, int]:
+    """The last append that is in the log as planned, and the number of the first that is not.
+
+    What was decided behind that one was decided on a state that never was.
+    """
+    reached: Reached | None = None
+    for number, (step, outcome) in enumerate(zip(steps, found, strict=True)):
+        if step.append is None or outcome is None:
+            continue
+        if not _is_as_planned(outcome, step.append):
+            return reached, number
+        reached = Reached(step, step.append, outcome)
+    return reached, len(steps)
 
 
 def _is_as_planned(
-    append: Append, outcome: Outcome | Exception
+    outcome: Outcome | Exception, append: Append
 ) -> TypeGuard[Committed | Duplicate]:
     """Whether the log now has, at its place, what this append was to bring there."""
     if not isinstance(outcome, Duplicate):
@@ -98,3 +93,15 @@ def _is_as_planned(
     return records[0].version == append.expected + 1 and [
         (record.type, record.schema_version, record.data) for record in records
     ] == [(new.encoded.type, new.encoded.schema_version, new.encoded.data) for new in append.events]
+
+
+def _beside_a_commit(found: Sequence[_Found], number: int) -> bool:
+    """Whether the state at a step that stores nothing was surely the newest.
+
+    No version check protects such a step. But when the append next to it, on either side, was
+    Committed just now, then the log had nothing more in between. A Duplicate shows no such thing:
+    it was stored before, and others may have gone on after it.
+    """
+    before = next((outcome for outcome in reversed(found[:number]) if outcome is not None), None)
+    behind = next((outcome for outcome in found[number:] if outcome is not None), None)
+    return isinstance(before, Committed) or isinstance(behind, Committed)

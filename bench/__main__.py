@@ -3,12 +3,13 @@
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import commands, http, load, memory, projection
+from bench import commands, fairness, http, load, memory, projection
 from bench.figure import Figure
 from whence.cli.running import relax_gc
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "commands": commands.figures,
+    "fairness": fairness.figures,
     "http": http.figures,
     "load": load.figures,
     "projection": projection.figures,

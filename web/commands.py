@@ -1,5 +1,6 @@
 """POST /orders/42/cancel: a command for one aggregate."""
 
+import re
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -7,10 +8,15 @@ from starlette.responses import Response
 
 from whence.actors.model import AggregateType, CommandType
 from whence.actors.runtime import CommandRequest, Runtime
+from whence.store.errors import InvalidInput, shown
 from whence.store.ids import check_id
 from whence.web.body import read_json
 from whence.web.parameters import parameters
 from whence.web.replies import CommandReply, etag, reply
+
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+# Seconds.
+LONGEST_WITHIN = 3_600
 
 
 def url_name(command: str) -> str:
@@ -27,6 +33,21 @@ def _idempotency_key(request: Request) -> str:
     if key is None:
         return ""
     return check_id(key.removeprefix('"').removesuffix('"'), field="Idempotency-Key")
+
+
+def _within(request: Request) -> float | None:
+    """The seconds in the Whence-Within header, None without one. Raises InvalidInput."""
+    text = request.headers.get("whence-within")
+    if text is None:
+        return None
+    seconds = float(text) if _SECONDS.fullmatch(text) else 0
+    if not 0 < seconds <= LONGEST_WITHIN:
+        raise InvalidInput(
+            f"Whence-Within is a number of seconds above 0 and up to {LONGEST_WITHIN:,}, like "
+            f"0.5, not {shown(text)}",
+            field="Whence-Within",
+        )
+    return seconds
 
 
 class Commands:
@@ -47,7 +68,12 @@ class Commands:
         parameters(request, ())
         arguments = command.decode(await read_json(request, self._limit))
         asked = CommandRequest(
-            self._kind, command, id_, arguments, command_id=_idempotency_key(request)
+            self._kind,
+            command,
+            id_,
+            arguments,
+            command_id=_idempotency_key(request),
+            within=_within(request),
         )
         receipt = await self._runtime.execute(asked)
         headers = etag(receipt.version)

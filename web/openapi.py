@@ -9,7 +9,7 @@ from whence.actors.model import AggregateType, CommandType
 from whence.projections.projection import Projection
 from whence.store.errors import InvalidDomain
 from whence.web import replies
-from whence.web.commands import url_name
+from whence.web.commands import LONGEST_WITHIN, url_name
 from whence.web.problems import PROBLEM_JSON, Problem
 
 Json = dict[str, Any]
@@ -112,7 +112,7 @@ class Describer:
             "operationId": f"{kind.name}-{url_name(command.name)}",
             "summary": (command.function.__doc__ or f"{command.name} a {kind.name}").split("\n")[0],
             "tags": [kind.name],
-            "parameters": [_IDEMPOTENCY_KEY],
+            "parameters": [_IDEMPOTENCY_KEY, _WITHIN],
             "requestBody": {
                 "required": bool(msgspec.structs.fields(command.arguments)),
                 "content": _content("application/json", self._refs[command.arguments]),
@@ -195,4 +195,11 @@ _IDEMPOTENCY_KEY: Json = {
     "required": False,
     "description": "The same command again, under the same key, gets the original answer.",
     "schema": _TEXT | {"pattern": _ID["schema"]["pattern"]},
+}
+_WITHIN: Json = {
+    "name": "Whence-Within",
+    "in": "header",
+    "required": False,
+    "description": "Seconds in which the command has to be decided, or else it is dropped.",
+    "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_WITHIN},
 }

@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem documents: one table says which status each of them has."""
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -62,6 +63,8 @@ KINDS: dict[type[Exception], Kind] = {
     errors.RowNotFound: Kind(404, "row-not-found", "There is no such row"),
     errors.Rejected: Kind(409, "rejected", "The command was rejected"),
     errors.Conflict: Kind(409, "conflict", "Others changed the aggregate first"),
+    errors.Overloaded: Kind(503, "overloaded", "Too many commands are waiting"),
+    errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The command was not decided in time"),
     errors.OutcomeUnknown: Kind(
         503,
         "outcome-unknown",
@@ -107,15 +110,26 @@ _BY_STATUS: dict[int, Kind] = {
     415: Kind(415, "unsupported-media-type", "The body is not JSON"),
 }
 
-_RETRY_AFTER = {"retry-after": "1"}
+# Of a client's own making, or the normal way of a busy server: no line in the log for each.
+_EXPECTED = (errors.Overloaded, errors.DeadlineExceeded)
 
 
 async def _domain_problem(request: Request, error: Exception) -> Response:
     kind = next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), INTERNAL)
-    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, _EXPECTED):
         _log.error("%s %s: %s", request.method, _instance(request), error)
-    retry = _RETRY_AFTER if isinstance(error, errors.StoreUnavailable) else None
-    return _response(request, kind, error, retry)
+    return _response(request, kind, error, _retry_after(error))
+
+
+def _retry_after(error: Exception) -> dict[str, str] | None:
+    match error:
+        case errors.Overloaded():
+            seconds = math.ceil(error.retry_after)
+        case errors.StoreUnavailable():
+            seconds = 1
+        case _:
+            return None
+    return {"retry-after": str(seconds)}
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

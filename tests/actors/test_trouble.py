@@ -9,7 +9,7 @@ import pytest
 
 from tests.store.domain import Opened, append_of
 from whence import Aggregate, Event, Runtime, command, replace
-from whence.actors.groupcommit import MAX_ROW
+from whence.actors.actor import MAX_ROW
 from whence.actors.model import WriteModel
 from whence.actors.receipt import Receipt
 from whence.store.append import Append, Conflicted, NewEvent, Outcome
