@@ -27,10 +27,10 @@ class Capacity:
         self._in_total = in_total
         self._held = 0
         self._emptied: asyncio.Future[None] | None = None
-        # How many were done since a moment, and how many per second before it (0: nobody knows).
+        # How many were done since a moment, and how many per second before it.
         self._done = 0
         self._since = 0.0
-        self._rate = 0.0
+        self._rate: float | None = None
 
     def take(self, stream: StreamId, held: int) -> None:
         """Count one more command of an actor that already has ``held``. Raises Overloaded."""
@@ -58,9 +58,11 @@ class Capacity:
     def _retry_after(self) -> float:
         """Seconds in which as many commands as now wait were lately done."""
         elapsed = time.monotonic() - self._since
-        if self._done and (elapsed >= WINDOW or not self._rate):
+        if elapsed >= WINDOW or (self._rate is None and self._done):
             self._rate = self._done / max(elapsed, 0.001)
         if elapsed >= WINDOW:
             self._since, self._done = self._since + elapsed, 0
-        wait = self._held / self._rate if self._rate else LEAST_RETRY_AFTER
+        if self._rate is None:
+            return LEAST_RETRY_AFTER
+        wait = self._held / self._rate if self._rate else MOST_RETRY_AFTER
         return round(min(max(wait, LEAST_RETRY_AFTER), MOST_RETRY_AFTER), 3)
