@@ -132,8 +132,8 @@ class Actor:
         self._around.capacity.release(len(taken) - len(jobs))
         plan = self._plan(jobs) if self._loaded else _NO_PLAN
         if plan.appends:
-            count = len(plan.steps)
-            self._row, self._mailbox[:0] = jobs[:count], jobs[count:]
+            if len(plan.steps) < len(jobs):  # the plan ended early
+                self._row, self._mailbox[:0] = jobs[: len(plan.steps)], jobs[len(plan.steps) :]
             _meet_deadlines(plan)
             self._around.commit.submit(plan.appends, partial(self._on_outcomes, plan))
         else:

@@ -332,5 +332,5 @@ async def test_a_full_mailbox_tells_the_client_when_to_come_back(store: EventSto
 
     found = problem(response, 503, "overloaded")
     assert "nothing was stored" in found["detail"]
-    assert response.headers["retry-after"] == "1"
+    assert int(response.headers["retry-after"]) >= 1
     assert await stored(store) == 0
