@@ -129,7 +129,8 @@ class Actor:
         self._conflicts = 0
         taken, self._mailbox = self._mailbox[:MAX_ROW], self._mailbox[MAX_ROW:]
         self._row = jobs = _in_time(taken)
-        self._around.capacity.release(len(taken) - len(jobs))
+        if len(jobs) < len(taken):
+            self._around.capacity.release(len(taken) - len(jobs))
         plan = self._plan(jobs) if self._loaded else _NO_PLAN
         if plan.appends:
             if len(plan.steps) < len(jobs):  # the plan ended early
