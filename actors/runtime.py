@@ -180,7 +180,7 @@ class Runtime:
         if request.within is None:
             return None
         if not request.within > 0:  # nor is NaN
-            raise DeadlineExceeded(StreamId(request.kind.name, request.id))
+            raise DeadlineExceeded(StreamId.checked(request.kind.name, request.id))
         return asyncio.get_running_loop().time() + request.within
 
     def _ask(
