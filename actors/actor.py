@@ -1,37 +1,56 @@
 """One live aggregate: a mailbox, a state, and the loop that decides and appends."""
 
 import asyncio
+import copy
 import random
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import NamedTuple, cast
 
+from whence.actors.capacity import Capacity
 from whence.actors.fold import fold
 from whence.actors.groupcommit import GroupCommit, Outcomes
 from whence.actors.load import load
 from whence.actors.model import AggregateType, AnyAggregate
-from whence.actors.plan import Job, Planner, Step
+from whence.actors.plan import Job, Plan, Planner, Step
 from whence.actors.receipt import Receipt
+from whence.actors.settle import settle
 from whence.actors.snapshot import Snapshot
 from whence.actors.snapshots import Snapshots
-from whence.store.append import Committed, Conflicted, Duplicate, Outcome, last_checksum
-from whence.store.errors import Conflict, StreamGap, StreamVanished
+from whence.store.append import Append, Committed, Conflicted, Duplicate, Outcome, last_checksum
+from whence.store.errors import (
+    Conflict,
+    OutcomeUnknown,
+    StoreUnavailable,
+    StreamGap,
+    StreamVanished,
+    WhenceError,
+)
 from whence.store.events import Event
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.store.recorded import Recorded
 from whence.store.registry import EventRegistry
 
-# How many waiting commands are decided in a row and appended together.
+# How many waiting commands are decided in a row and appended together. An actor has one row under
+# way at a time, so this is also what keeps a hot aggregate from crowding out the others.
 MAX_ROW = 64
-# How often a row is decided anew because another process wrote first. One was seen to lose 40 times
-# running; each of those times is progress for somebody.
-MAX_ATTEMPTS = 100
 # Seconds: the longest pause after a conflict, to fall out of step. A longer one, or one that grows,
 # only gives the round to the other writer.
 CONFLICT_PAUSE = 0.0002
 
 _ONLY_COMMITTED = {Committed}
+
+
+class Surroundings(NamedTuple):
+    """What all actors of a runtime share; ``max_attempts`` is how often a command is decided."""
+
+    store: EventStore
+    events: EventRegistry
+    commit: GroupCommit
+    snapshots: Snapshots
+    capacity: Capacity
+    max_attempts: int
 
 
 class Actor:
@@ -42,10 +61,8 @@ class Actor:
     """
 
     __slots__ = (
-        "_busy",
-        "_commit",
-        "_events",
-        "_idlers",
+        "_around",
+        "_conflicts",
         "_kept",
         "_kind",
         "_loaded",
@@ -53,37 +70,25 @@ class Actor:
         "_partition",
         "_planner",
         "_row",
-        "_snapshots",
-        "_store",
         "_task",
+        "busy",
         "last_used",
         "state",
         "stream",
         "version",
     )
 
-    def __init__(
-        self,
-        stream: StreamId,
-        kind: AggregateType,
-        events: EventRegistry,
-        store: EventStore,
-        commit: GroupCommit,
-        snapshots: Snapshots,
-    ) -> None:
+    def __init__(self, stream: StreamId, kind: AggregateType, around: Surroundings) -> None:
         self.stream = stream
         self.last_used = 0.0
+        self.busy = False
         self._kind = kind
-        self._events = events
-        self._store = store
-        self._commit = commit
-        self._snapshots = snapshots
-        self._partition = store.keys.partition(stream)
-        self._planner = Planner(stream, kind, events)
-        self._mailbox: deque[Job] = deque()
-        self._busy = False
-        self._row: list[Job] = []
-        self._idlers: list[asyncio.Future[None]] = []
+        self._around = around
+        self._partition = around.store.keys.partition(stream)
+        self._planner = Planner(stream, kind, around.events)
+        self._mailbox: list[Job] = []  # no deque: an empty one takes ten times the memory
+        self._row: list[Job] = []  # what was taken out of the mailbox last
+        self._conflicts = 0  # of this row, until now
         # Held because the event loop itself only holds tasks weakly.
         self._task: asyncio.Task[None] | None = None
         self._forget()
@@ -95,220 +100,211 @@ class Actor:
         self._kept: int = 0  # the version of the last snapshot
 
     @property
-    def busy(self) -> bool:
-        return self._busy
-
-    async def idle(self) -> None:
-        """Wait until the mailbox is empty and the last command is done."""
-        while self._busy:
-            fell_idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._idlers.append(fell_idle)
-            await fell_idle
+    def waiting(self) -> int:
+        """How many of its commands have no answer yet."""
+        return len(self._mailbox) + len(self._row)
 
     def post(self, job: Job) -> None:
-        """Put a command into the mailbox; its future gets the receipt or the error."""
+        """Put a command into the mailbox; its future gets the receipt or the error.
+
+        The capacity has taken it into account, and is told when it is answered.
+        """
         self._mailbox.append(job)
-        if not self._busy:
-            self._busy = True
+        if not self.busy:
+            self.busy = True
             self._next_row()
 
     def _next_row(self) -> None:
         """Decide the commands that wait, and submit them; or fall idle.
 
         This is the way of nearly every command, and needs no task. Whatever takes more than one
-        append (loading, catching up, another attempt) goes on in ``_handle``.
+        append (loading, catching up, another attempt) goes on in a task.
         """
+        self._around.capacity.release(len(self._row))
+        self._row = []
         if not self._mailbox:
-            self._fall_idle()
+            self.busy = False
+            self._task = None
             return
-        count = min(len(self._mailbox), MAX_ROW)
-        self._row = jobs = [self._mailbox.popleft() for _ in range(count)]
-        steps = self._plan(jobs) if self._loaded else []
-        appends = [step.append for step in steps if step.append is not None]
-        if appends:
-            self._mailbox.extendleft(reversed(jobs[len(steps) :]))
-            self._commit.submit(appends, partial(self._on_outcomes, steps))
+        self._conflicts = 0
+        taken, self._mailbox = self._mailbox[:MAX_ROW], self._mailbox[MAX_ROW:]
+        self._row = jobs = _in_time(taken)
+        if len(jobs) < len(taken):
+            self._around.capacity.release(len(taken) - len(jobs))
+        plan = self._plan(jobs) if self._loaded else _NO_PLAN
+        if plan.appends:
+            if len(plan.steps) < len(jobs):  # the plan ended early
+                self._row, self._mailbox[:0] = jobs[: len(plan.steps)], jobs[len(plan.steps) :]
+            _meet_deadlines(plan)
+            self._around.commit.submit(plan.appends, partial(self._on_outcomes, plan))
         else:
-            self._task = asyncio.create_task(self._handle(jobs))
+            self._see_through(partial(self._attempt, jobs))
 
-    def _plan(self, jobs: Sequence[Job]) -> list[Step]:
+    def _plan(self, jobs: Sequence[Job]) -> Plan:
         return self._planner.plan(jobs, self.state, self.version)
 
-    def _on_outcomes(self, steps: list[Step], outcomes: Outcomes) -> None:
-        if isinstance(outcomes, Exception) or {*map(type, outcomes)} != _ONLY_COMMITTED:
-            self._task = asyncio.create_task(self._handle_outcomes(steps, outcomes))
+    def _on_outcomes(self, plan: Plan, outcomes: Outcomes) -> None:
+        if isinstance(outcomes, Exception):
+            self._fail(outcomes)
+        elif {*map(type, outcomes)} == _ONLY_COMMITTED:
+            self._all_committed(plan, cast("Sequence[Committed]", outcomes))
+        else:
+            self._see_through(partial(self._settle, plan, outcomes))
             return
-        remaining = iter(outcomes)
-        for step in steps:
-            self._answer(step, None if step.append is None else next(remaining))
         self._next_row()
 
-    async def _handle_outcomes(self, steps: list[Step], outcomes: Outcomes) -> None:
-        jobs = [step.job for step in steps]
-        try:
-            if isinstance(outcomes, Exception):
-                raise outcomes
-            jobs = await self._settle(steps, outcomes)
-        except Exception as error:  # it belongs to the callers
-            self._fail(jobs, error)
-            jobs = []
-        await self._handle(jobs)
+    def _all_committed(self, plan: Plan, outcomes: Sequence[Committed]) -> None:
+        """What ``settle`` would say, for what happens nearly always: everything is proven."""
+        remaining = iter(outcomes)
+        for step in plan.steps:
+            self._answer(step, None if step.append is None else next(remaining))
+        self._reach(plan.steps[-1], plan.appends[-1], outcomes[-1])
 
-    async def _handle(self, jobs: list[Job]) -> None:
-        """Decide the commands in a row and append them together; again after a conflict."""
-        attempt = 0
+    def _see_through(self, begin: Callable[[], Awaitable[list[Job]]]) -> None:
+        self._task = asyncio.create_task(self._until_answered(begin))
+
+    async def _until_answered(self, begin: Callable[[], Awaitable[list[Job]]]) -> None:
+        """Begin, and go on with the commands that are left over, until there are none."""
         try:
+            jobs = await begin()
             while jobs:
-                before = len(jobs)
                 jobs = await self._attempt(jobs)
-                attempt = attempt + 1 if len(jobs) == before else 0
-                if attempt == MAX_ATTEMPTS:
-                    raise Conflict(self.stream, None, self.version, attempts=attempt)
-                if attempt:
-                    await asyncio.sleep(random.uniform(0, CONFLICT_PAUSE))  # noqa: S311
         except Exception as error:  # it belongs to the callers
-            self._fail(jobs, error)
+            self._fail(error)
         finally:
             self._next_row()
 
-    def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
-        # Whatever went wrong, the log knows better than this memory; but of events that vanished
-        # this memory is the only witness, and must not begin the stream anew.
-        if not isinstance(error, StreamVanished):
-            self._forget()
-        for job in jobs:
-            _refuse(job, error)
-
-    def abandon(self, error: Exception) -> None:
-        """Tell everybody who still waits that nobody will answer any more."""
-        for job in (*self._row, *self._mailbox):
-            _refuse(job, error)
-
-    def _fall_idle(self) -> None:
-        self._busy = False
-        self._row = []
-        self._task = None
-        for fell_idle in self._idlers:
-            if not fell_idle.done():
-                fell_idle.set_result(None)
-        self._idlers.clear()
-
     async def _attempt(self, jobs: list[Job]) -> list[Job]:
         """Decide and append once; returns the commands that are still to be handled."""
-        fresh = not self._loaded
-        if fresh:
+        newest = not self._loaded
+        if newest:
             await self._load()
-        steps = self._plan(jobs)
-        appends = [step.append for step in steps if step.append is not None]
+        plan = self._plan(jobs := _in_time(jobs))
         # What stores nothing is only answered on a state that is surely the newest.
-        if not appends and not fresh and await self._catch_up():
-            steps = self._plan(jobs)
-            appends = [step.append for step in steps if step.append is not None]
-        again = await self._settle(steps, await self._commit.append(appends) if appends else ())
-        return again + jobs[len(steps) :]
+        if not plan.appends and not newest and jobs and await self._catch_up():
+            plan = self._plan(jobs := _in_time(jobs))
+        again = jobs[len(plan.steps) :]
+        if plan.appends:
+            _meet_deadlines(plan)
+            return await self._settle(plan, await self._around.commit.append(plan.appends)) + again
+        for step in plan.steps:
+            self._answer(step, None)
+        return again
 
-    async def _settle(
-        self, steps: list[Step], outcomes: Sequence[Outcome | Exception]
-    ) -> list[Job]:
-        """Answer what the outcomes prove; returns the commands that have to be decided anew.
-
-        Only an append that was just committed proves that the state before it was the newest, and
-        so what was refused on that state, and on the one after it. A repetition proves neither, and
-        what was decided on top of an append that is not stored was decided on what never was.
-        """
-        remaining = iter(outcomes)
-        proven = not outcomes  # then the newest state was looked up just now
-        unproven: list[Step] = []
-        anew: list[Step] = []
-        for number, step in enumerate(steps):
-            outcome = None if step.append is None else next(remaining)
-            if outcome is None and not proven:
-                unproven.append(step)
-                continue
-            if isinstance(outcome, Conflicted):
-                await self._catch_up_with(outcome)
-                return [again.job for again in (*anew, *unproven, *steps[number:])]
-            if isinstance(outcome, Committed):
-                proven = True
-                for earlier in unproven:
-                    self._answer(earlier, None)
-            elif outcome is not None:
-                proven = False
-                anew += unproven
-            if outcome is not None:
-                unproven = []
-            in_place = self._in_place(outcome)
+    async def _settle(self, plan: Plan, outcomes: Sequence[Outcome | Exception]) -> list[Job]:
+        """Do what the outcomes lead to; returns the commands that have to be decided anew."""
+        settled = settle(plan.steps, outcomes)
+        if settled.reached is not None:
+            self._reach(*settled.reached)
+        for step, outcome in settled.answers:
             self._answer(step, outcome)
-            if not in_place:
-                anew += steps[number + 1 :]
-                break
-        return [again.job for again in (*anew, *unproven)]
+        anew = [step.job for step in settled.anew]
+        for job in anew:
+            if job.deadline is not None:
+                job.deadline.reopen()
+        if settled.conflict is not None:
+            await self._give_way(settled.conflict)
+        return anew
 
-    def _in_place(self, outcome: Outcome | Exception | None) -> bool:
-        """Whether the log has at this place what the plan has; a step without events needs none."""
-        if isinstance(outcome, Duplicate):
-            return outcome.records[0].version == self.version + 1
-        return not isinstance(outcome, Exception)
-
-    def _answer(self, step: Step, outcome: Outcome | Exception | None) -> None:
-        """Tell the caller of one step; a conflict has no answer but another attempt."""
-        if isinstance(outcome, Committed):
-            self._committed(step, outcome)
-        elif isinstance(outcome, Duplicate):
-            # A repeated command may have been stored long ago, or after what is known here.
-            if self._in_place(outcome):
-                self._apply(outcome.records)
-            _resolve(step.job, Receipt.repeating(outcome.records, self._events))
-        elif isinstance(outcome, Exception):
-            _refuse(step.job, outcome)
-        elif step.error is not None:
-            _refuse(step.job, step.error)
-        else:
-            _resolve(step.job, self._receipt(0, 0, (), ()))
-
-    def _committed(self, step: Step, outcome: Committed) -> None:
-        assert step.append is not None
+    def _reach(self, step: Step, append: Append, outcome: Committed | Duplicate) -> None:
+        """Take over the state after a step; ``append`` was the last one, and the log has it."""
         self.state, self.version = step.state, step.version
-        if self._snapshots.due(self.stream, self.version - self._kept):
-            self._keep(last_checksum(step.append, outcome))
-        events = tuple([new.encoded.event for new in step.append.events])
-        versions = range(self.version - len(events) + 1, self.version + 1)
-        last = outcome.position + len(events) - 1
-        _resolve(step.job, self._receipt(last, outcome.occurred_at_us, events, versions))
+        if not self._snapshot_due():
+            return
+        if isinstance(outcome, Committed):
+            self._keep(last_checksum(append, outcome))
+        else:
+            self._keep(outcome.records[-1].checksum)
 
-    def _receipt(
-        self, position: int, occurred: int, events: tuple[Event, ...], versions: Sequence[int]
-    ) -> Receipt:
-        return Receipt(
-            self.stream, self.version, self._partition, position, occurred, events, versions
-        )
+    async def _give_way(self, conflict: Conflicted) -> None:
+        """Catch up with those who came first: what the answer brought, and what it had no room for.
 
-    async def _catch_up_with(self, conflict: Conflicted) -> None:
-        """Apply the events that the answer brought along, and read what it had no room for."""
+        Raises:
+            Conflict: that was the last attempt.
+            StreamVanished: nobody came first, events were lost.
+        """
         if conflict.head < self.version:
             raise StreamVanished(self.stream, self.version, conflict.head)
         self._apply(conflict.missed)
         if self.version < conflict.head:
             await self._catch_up()
+        self._conflicts += 1
+        if self._conflicts >= self._around.max_attempts:
+            raise Conflict(self.stream, None, self.version, attempts=self._conflicts)
+        await asyncio.sleep(random.uniform(0, CONFLICT_PAUSE))  # noqa: S311
+
+    def _answer(self, step: Step, outcome: Committed | Duplicate | Exception | None) -> None:
+        """Tell the caller of one step; without an outcome, what the step itself says."""
+        if isinstance(outcome, Committed):
+            assert step.append is not None
+            events = tuple([new.encoded.event for new in step.append.events])
+            versions = range(outcome.version, outcome.version + len(events))
+            last = outcome.position + len(events) - 1
+            receipt = self._receipt(step, last, outcome.occurred_at_us, events, versions)
+            _resolve(step.job, receipt)
+        elif isinstance(outcome, Duplicate):
+            _resolve(step.job, Receipt.repeating(outcome.records, self._around.events))
+        elif outcome is not None:
+            _refuse(step.job, outcome)
+        elif step.error is not None:
+            _refuse(step.job, step.error)
+        else:
+            _resolve(step.job, self._receipt(step, 0, 0, (), ()))
+
+    def _receipt(
+        self,
+        step: Step,
+        position: int,
+        occurred: int,
+        events: tuple[Event, ...],
+        versions: Sequence[int],
+    ) -> Receipt:
+        return Receipt(
+            self.stream, step.version, self._partition, position, occurred, events, versions
+        )
+
+    def _fail(self, error: Exception) -> None:
+        """Refuse whoever of the row has no answer yet."""
+        # Whatever went wrong, the log knows better than this memory; but of events that vanished
+        # this memory is the only witness, and must not begin the stream anew.
+        if not isinstance(error, StreamVanished):
+            self._forget()
+        for job in self._row:
+            _refuse(job, _own(error))
+
+    def abandon(self) -> None:
+        """Answer everybody who still waits, because this process ends."""
+        where = self._around.store.address.shown
+        waiting, self._mailbox = self._mailbox, []
+        for job in waiting:
+            _refuse(job, StoreUnavailable(where, "this process is shutting down"))
+        for job in self._row:
+            _refuse(job, OutcomeUnknown(f"a command to {self.stream}", "this process has ended"))
+        if self._task is not None:
+            self._task.cancel()
 
     async def _load(self) -> None:
         """Begin with what the log has."""
-        loaded = await load(self._store, self._events, self._kind, self.stream)
+        around = self._around
+        loaded = await load(around.store, around.events, self._kind, self.stream)
         self.state, self.version, self._kept = loaded.state, loaded.version, loaded.snapshot
         self._loaded = True
-        if self._snapshots.due(self.stream, self.version - self._kept):
+        if self._snapshot_due():
             self._keep(loaded.checksum)
+
+    def _snapshot_due(self) -> bool:
+        return self._around.snapshots.due(self.stream, self.version - self._kept)
 
     def _keep(self, checksum: int) -> None:
         """Offer the state for a snapshot; ``checksum`` is that of the event at its version."""
         self._kept = self.version
         snapshot = Snapshot(self.stream, self.version, checksum, self.state)
-        self._snapshots.offer(self._kind, snapshot)
+        self._around.snapshots.offer(self._kind, snapshot)
 
     async def _catch_up(self) -> bool:
         """Read what is newer than the state in memory; True if there was anything."""
         before = self.version
-        async for record in self._store.read(self.stream, first=self.version + 1):
+        async for record in self._around.store.read(self.stream, first=self.version + 1):
             self._apply([record])
         return self.version != before
 
@@ -317,8 +313,22 @@ class Actor:
             if record.version != expected:
                 raise StreamGap(self.stream, expected, record.version)
         if records:
-            self.state = fold(self._events, self.state, records)
+            self.state = fold(self._around.events, self.state, records)
             self.version = records[-1].version
+
+
+_NO_PLAN = Plan([], [])
+
+
+def _in_time(jobs: list[Job]) -> list[Job]:
+    """Those that may still be decided; the callers of the others know that they may not."""
+    return [job for job in jobs if job.deadline is None or not job.deadline.missed()]
+
+
+def _meet_deadlines(plan: Plan) -> None:
+    for step in plan.steps:
+        if step.job.deadline is not None:
+            step.job.deadline.meet()
 
 
 def _resolve(job: Job, receipt: Receipt) -> None:
@@ -329,3 +339,12 @@ def _resolve(job: Job, receipt: Receipt) -> None:
 def _refuse(job: Job, error: Exception) -> None:
     if not job.done.done():
         job.done.set_exception(error)
+
+
+def _own(error: Exception) -> Exception:
+    """The error of many as an object for one: whoever raises an error writes into it."""
+    if not isinstance(error, WhenceError):
+        return error
+    own = copy.copy(error)
+    own.__cause__ = error.__cause__
+    return own

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from whence.actors.aggregate import Decision
+from whence.actors.deadline import Deadline
 from whence.actors.model import AggregateType, AnyAggregate
 from whence.actors.receipt import Receipt
 from whence.store.append import Append, NewEvent, Remember, check_append
@@ -20,7 +21,10 @@ MAX_BYTES_PER_ROW = 1_000_000
 
 
 class Job(NamedTuple):
-    """A command in the mailbox, and the future of the caller who waits for it."""
+    """A command in the mailbox, and the future of the caller who waits for it.
+
+    A caller who has gone, so that the future is cancelled, changes nothing for the command.
+    """
 
     decide: Callable[[AnyAggregate], Decision]
     command_id: str
@@ -28,6 +32,7 @@ class Job(NamedTuple):
     metadata: Metadata
     remember: Remember | None
     done: asyncio.Future[Receipt]
+    deadline: Deadline | None = None
 
 
 class Step(NamedTuple):
@@ -44,6 +49,13 @@ class Step(NamedTuple):
     size: int = 0
 
 
+class Plan(NamedTuple):
+    """The steps of a row, and the appends of those that have one, both in order."""
+
+    steps: list[Step]
+    appends: list[Append]
+
+
 class Planner:
     """Decides commands of one aggregate without storing anything."""
 
@@ -54,13 +66,14 @@ class Planner:
         self._kind = kind
         self._events = events
 
-    def plan(self, jobs: Sequence[Job], state: AnyAggregate, version: int) -> list[Step]:
+    def plan(self, jobs: Sequence[Job], state: AnyAggregate, version: int) -> Plan:
         """Decide each command on what the one before it has decided.
 
         A command that fails, for whatever reason, changes nothing for those behind it. The plan
         ends early, with at least one step, when its events become many or large.
         """
         steps: list[Step] = []
+        appends: list[Append] = []
         events = size = 0
         for job in jobs:
             if events >= MAX_EVENTS_PER_ROW or size >= MAX_BYTES_PER_ROW:
@@ -77,9 +90,10 @@ class Planner:
             state, version = step.state, step.version
             steps.append(step)
             if step.append is not None:
+                appends.append(step.append)
                 events += len(step.append.events)
                 size += step.size
-        return steps
+        return Plan(steps, appends)
 
     def _step(self, job: Job, state: AnyAggregate, version: int) -> Step:
         if job.expected is not None and job.expected != version:

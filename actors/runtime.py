@@ -1,28 +1,32 @@
 """The runtime: keeps the live actors, and brings each command to its own."""
 
 import asyncio
+import contextlib
 import itertools
 import time
-from collections.abc import Callable, Mapping
-from hashlib import sha256
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
+from typing import Concatenate, ParamSpec, Self, TypeVar, cast
 
-import msgspec
-
-from whence.actors.actor import Actor
+from whence.actors.actor import Actor, Surroundings
 from whence.actors.aggregate import Decision
+from whence.actors.capacity import Capacity
+from whence.actors.deadline import Deadline
 from whence.actors.groupcommit import GroupCommit
 from whence.actors.history import state_at
-from whence.actors.model import AggregateType, AnyAggregate, CommandType, WriteModel
+from whence.actors.model import AggregateType, AnyAggregate, WriteModel
 from whence.actors.plan import Job
 from whence.actors.receipt import Receipt, Versioned
+from whence.actors.request import CommandRequest
+from whence.actors.sender import Sender
 from whence.actors.snapshots import Snapshots
 from whence.store.append import Remember
-from whence.store.errors import Conflict, OutcomeUnknown, Rejected, StoreUnavailable
+from whence.store.errors import Conflict, DeadlineExceeded, Rejected, StoreUnavailable
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId, check_id
 from whence.store.metadata import NO_METADATA, Metadata
+
+__all__ = ["CommandRequest", "Runtime"]
 
 A = TypeVar("A", bound=AnyAggregate)
 P = ParamSpec("P")
@@ -32,6 +36,12 @@ IDLE_FOR = 300.0
 MAX_ACTORS = 100_000
 # How many busy actors are passed over to find an idle one.
 MAX_LOOKS = 16
+# Commands that may wait for their answers: of one aggregate, and of all.
+MAX_WAITING_EACH = 1_000
+MAX_WAITING = 50_000
+# How often a command is decided because another process wrote first. One was seen to lose 40 times
+# running; each of those times is progress for somebody.
+MAX_ATTEMPTS = 100
 # Events of an aggregate after which the next snapshot of its state is due.
 SNAPSHOT_EVERY = 500
 # Seconds between two looks for idle actors, and to finish what is under way at the end.
@@ -39,26 +49,6 @@ SWEEP_EVERY = 5.0
 DRAIN_FOR = 20.0
 # Seconds for which a caller's command id is remembered: a day.
 REMEMBER_FOR = 86_400.0
-
-
-class CommandRequest(NamedTuple):
-    """A command for one aggregate.
-
-    Attributes:
-        arguments: by parameter name, already of the right types (``CommandType.decode``).
-        expected: the version the caller has seen; None leaves that to the runtime.
-        command_id: stored with each of its events; made here if empty. One that the caller gives is
-            remembered: the same command again, under the same id, gets the original answer and
-            stores nothing. A command that was refused, or decided nothing, is decided anew.
-    """
-
-    kind: AggregateType
-    command: CommandType
-    id: str
-    arguments: Mapping[str, Any]
-    expected: int | None = None
-    command_id: str = ""
-    metadata: Metadata = NO_METADATA
 
 
 class Runtime:
@@ -75,6 +65,10 @@ class Runtime:
         remember_for: seconds for which command ids given by callers are remembered.
         snapshot_every: after how many events of an aggregate a snapshot of its state is kept, so
             that loading takes the time of what came since; 0 means never.
+        max_waiting: how many commands may wait for their answers; with one more, its caller gets
+            Overloaded at once.
+        max_waiting_each: the same for each aggregate.
+        max_attempts: how often a command is decided, when other processes keep writing first.
     """
 
     def __init__(
@@ -86,14 +80,25 @@ class Runtime:
         idle_for: float = IDLE_FOR,
         remember_for: float = REMEMBER_FOR,
         snapshot_every: int = SNAPSHOT_EVERY,
+        max_waiting: int = MAX_WAITING,
+        max_waiting_each: int = MAX_WAITING_EACH,
+        max_attempts: int = MAX_ATTEMPTS,
     ) -> None:
         self.store = store
         self.model = model
         self._max_actors = max_actors
         self._idle_for = idle_for
         self._remember_for = remember_for
-        self._commit = GroupCommit(store)
+        self._capacity = Capacity(max_waiting_each, max_waiting)
         self._snapshots = Snapshots(store, snapshot_every)
+        self._around = Surroundings(
+            store,
+            model.events,
+            GroupCommit(store),
+            self._snapshots,
+            self._capacity,
+            max_attempts,
+        )
         self._command_ids = CommandIds()
         # In the order of their last use: the first is the next to be passivated.
         self._actors: dict[StreamId, Actor] = {}
@@ -113,10 +118,13 @@ class Runtime:
     ) -> Receipt:
         """Send a command: ``await runtime.send(Order.cancel, "42", reason="late")``.
 
+        A caller who is cancelled while it waits does not cancel the command.
+
         Raises:
             InvalidId, UnknownCommand, InvalidEvent: nothing was sent.
             Rejected: the domain said no; nothing was stored.
             Conflict: other processes kept writing first; nothing was stored.
+            Overloaded: too many commands wait already; nothing was taken.
             OutcomeUnknown, StoreUnavailable, ServerRefused: see ``EventStore.append_many``.
         """
         kind, _ = self.model.of_function(command)
@@ -126,19 +134,57 @@ class Runtime:
 
         return await self._post(kind, id, decide)
 
+    def options(
+        self,
+        *,
+        expected: int | None = None,
+        within: float | None = None,
+        command_id: str = "",
+        metadata: Metadata = NO_METADATA,
+    ) -> Sender:
+        """To ``send`` with more said: ``runtime.options(within=2).send(Order.cancel, "42", ...)``.
+
+        Args:
+            expected: the version the caller has seen: at any other the command is a Conflict.
+            within: seconds in which the command has to be decided, or else it is dropped.
+            command_id: makes it safe to repeat.
+            metadata: stored with each of its events.
+
+        ``CommandRequest`` says more about them.
+        """
+        return Sender(
+            self.model,
+            self.execute,
+            expected=expected,
+            within=within,
+            command_id=command_id,
+            metadata=metadata,
+        )
+
     async def execute(self, request: CommandRequest) -> Receipt:
         """Send a command that came as data (from HTTP, from a file).
 
         Raises:
             CommandIdReused: the command id has stored what another command decided.
+            DeadlineExceeded: it was not decided in time, and was dropped.
+            Conflict: also if the aggregate is at another version than the one expected.
             Others as ``send``.
         """
+        decide_by = self._decide_by(request)
         if not request.command_id:
-            return await self._ask(request)
-        return await self._ask_once(request)
+            return await self._ask(request, decide_by)
+        return await self._ask_once(request, decide_by)
+
+    def _decide_by(self, request: CommandRequest) -> float | None:
+        """The deadline of a request by the clock of the event loop."""
+        if request.within is None:
+            return None
+        if not request.within > 0:  # nor is NaN
+            raise DeadlineExceeded(StreamId.checked(request.kind.name, request.id))
+        return asyncio.get_running_loop().time() + request.within
 
     def _ask(
-        self, request: CommandRequest, remember: Remember | None = None
+        self, request: CommandRequest, decide_by: float | None, remember: Remember | None = None
     ) -> asyncio.Future[Receipt]:
         function, arguments = request.command.function, request.arguments
 
@@ -153,18 +199,23 @@ class Runtime:
             expected=request.expected,
             metadata=request.metadata,
             remember=remember,
+            decide_by=decide_by,
         )
 
-    async def _ask_once(self, request: CommandRequest) -> Receipt:
+    async def _ask_once(self, request: CommandRequest, decide_by: float | None) -> Receipt:
         """Decide unless the command id is remembered, for what it did may now be refused."""
         check_id(request.command_id, field="command id")
         stream = StreamId.checked(request.kind.name, request.id)
-        remember = Remember(_body_of(request), int(self._remember_for * 1000))
-        known = await self._recalled(stream, request.command_id, remember.body)
+        remember = Remember(request.fingerprint, int(self._remember_for * 1000))
+        try:
+            async with asyncio.timeout_at(decide_by):
+                known = await self._recalled(stream, request.command_id, remember.body)
+        except TimeoutError:
+            raise DeadlineExceeded(stream) from None
         if known is not None:
             return known
         try:
-            return await self._ask(request, remember)
+            return await self._ask(request, decide_by, remember)
         except (Rejected, Conflict):
             # The same command may have been under way elsewhere, and have come first.
             known = await self._recalled(stream, request.command_id, remember.body)
@@ -197,23 +248,26 @@ class Runtime:
         expected: int | None = None,
         metadata: Metadata = NO_METADATA,
         remember: Remember | None = None,
+        decide_by: float | None = None,
     ) -> asyncio.Future[Receipt]:
         if self._closed:
             raise StoreUnavailable(self.store.address.shown, "this process is shutting down")
-        actor = self._actor(kind, StreamId(kind.name, check_id(id_)))
+        stream = StreamId(kind.name, check_id(id_))
+        actor = self._actors.get(stream)
+        self._capacity.take(stream, 0 if actor is None else actor.waiting)
         # The caller only waits for it: when it goes away, the actor still finishes the command.
         done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        deadline = None if decide_by is None else Deadline(stream, done, decide_by)
         command_id = command_id or self._command_ids.next()
-        actor.post(Job(decide, command_id, expected, metadata, remember, done))
+        job = Job(decide, command_id, expected, metadata, remember, done, deadline)
+        self._live(kind, stream).post(job)
         return done
 
-    def _actor(self, kind: AggregateType, stream: StreamId) -> Actor:
+    def _live(self, kind: AggregateType, stream: StreamId) -> Actor:
         actor = self._actors.pop(stream, None)
         if actor is None:
             self._make_room()
-            actor = Actor(
-                stream, kind, self.model.events, self.store, self._commit, self._snapshots
-            )
+            actor = Actor(stream, kind, self._around)
         actor.last_used = time.monotonic()
         self._actors[stream] = actor
         return actor
@@ -256,23 +310,16 @@ class Runtime:
     async def close(self) -> None:
         """Take no more commands, and finish those under way (at most 20 seconds).
 
-        Who still waits then gets OutcomeUnknown.
+        Who still waits then gets StoreUnavailable, or OutcomeUnknown if the command may have been
+        sent.
         """
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        idle = [asyncio.create_task(actor.idle()) for actor in self._actors.values() if actor.busy]
-        if idle:
-            await asyncio.wait(idle, timeout=DRAIN_FOR)
-        for waiting in idle:
-            waiting.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_FOR):
+                await self._capacity.emptied()
         for actor in self._actors.values():
-            actor.abandon(OutcomeUnknown(str(actor.stream), "this process has ended"))
+            actor.abandon()
         self._actors.clear()
         await self._snapshots.close()
-
-
-def _body_of(request: CommandRequest) -> str:
-    """A fingerprint of what a command asks for: its name and arguments."""
-    asked = (request.command.name, request.arguments)
-    return sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()[:32]

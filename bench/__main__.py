@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import append, bulk, commands, growth, http, latency, load, memory, projection
+from bench import append, bulk, commands, fairness, growth, http, latency, load, memory, projection
 from bench.figure import Figure
 from whence.cli.running import relax_gc
 
@@ -11,6 +11,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "append": append.figures,
     "commands": commands.figures,
     "latency": latency.figures,
+    "fairness": fairness.figures,
     "http": http.figures,
     "bulk": bulk.figures,
     "load": load.figures,

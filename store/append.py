@@ -189,6 +189,11 @@ def parse_answer(keys: Keys, append: Append, answer: Sequence[Any]) -> Outcome |
         return Committed(version, position, occurred)
     try:
         match answer:
+            case [b"duplicate", []]:
+                return CorruptStore(
+                    f"the command {append.command_id} was stored in {append.stream}, where its "
+                    "events no longer are: they were lost on the server"
+                )
             case [b"duplicate", entries]:
                 return Duplicate(_parse_entries(keys, append.stream, entries))
             case [b"conflict", int(head), entries]:

@@ -19,6 +19,8 @@
     ├── Rejected                  the domain said no: raised by commands, stores nothing
     ├── Conflict                  another writer came first, and trying again did not help
     │   └── PreconditionFailed    the aggregate is not in the state that the caller asked for
+    ├── Overloaded                too many commands wait already; nothing was taken
+    ├── DeadlineExceeded          a command was not decided in time; nothing was stored
     ├── OutcomeUnknown            the store did not answer: committed or not, only a retry tells
     ├── StoreUnavailable          nothing was sent, or only a read was: safe to try again
     ├── Unauthenticated           nobody knows who is asking
@@ -49,9 +51,10 @@ Each keeps its data in attributes and makes its sentence from them: what happene
 to do. HTTP status codes are the business of whence.web alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "AmbiguousRow",
@@ -62,6 +65,7 @@ __all__ = [
     "CorruptStore",
     "DataDirectoryInUse",
     "DataDirectoryUnsafe",
+    "DeadlineExceeded",
     "DurabilityRefused",
     "EmbeddedServerError",
     "FeedGap",
@@ -76,6 +80,7 @@ __all__ = [
     "LeaseLost",
     "NotFound",
     "OutcomeUnknown",
+    "Overloaded",
     "ProjectionFailed",
     "Rejected",
     "RowMismatch",
@@ -111,7 +116,15 @@ def _choices(names: Sequence[str]) -> str:
 
 
 class WhenceError(Exception):
-    """The base of every error in this file."""
+    """The base of every error in this file. Each can be copied, and sent to another process."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        # Exceptions are made again from ``args``, the sentence, which no constructor here takes.
+        return _made_again, (type(self), self.args), self.__dict__
+
+
+def _made_again(cls: type[WhenceError], args: tuple[Any, ...]) -> WhenceError:
+    return cls.__new__(cls, *args)
 
 
 class InvalidInput(WhenceError):
@@ -257,6 +270,32 @@ class PreconditionFailed(Conflict):
         self.args = (
             f"{stream} is at version {actual}, and the condition was {shown(condition)}: "
             "read it again and decide anew",
+        )
+
+
+class Overloaded(WhenceError):
+    """So many commands wait for ``what`` that no more is taken.
+
+    ``retry_after`` is in seconds: an estimate of when those will be done.
+    """
+
+    def __init__(self, what: str, waiting: int, retry_after: float) -> None:
+        self.waiting = waiting
+        self.retry_after = retry_after
+        super().__init__(
+            f"{what} has {waiting:,} commands waiting and takes no more for now: nothing was "
+            f"stored, try again in {retry_after:g} s"
+        )
+
+
+class DeadlineExceeded(WhenceError):
+    """The command was dropped before it was decided."""
+
+    def __init__(self, stream: object) -> None:
+        self.stream = stream
+        super().__init__(
+            f"a command to {stream} was not decided by its deadline and was dropped: nothing was "
+            "stored, try again or allow it more time"
         )
 
 

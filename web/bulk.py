@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from whence.actors.receipt import Receipt
-from whence.actors.runtime import CommandRequest, Runtime
+from whence.actors.request import CommandRequest
+from whence.actors.runtime import Runtime
 from whence.store.errors import InvalidInput, WhenceError
 from whence.store.ids import check_id
 from whence.web.lines import lines_of

@@ -1,5 +1,6 @@
 """POST /orders/42/cancel: a command for one aggregate, and POST /orders/place for a new one."""
 
+import re
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -8,14 +9,19 @@ from starlette.responses import Response
 from whence.actors.history import state_at
 from whence.actors.model import AggregateType, CommandType
 from whence.actors.receipt import Receipt
-from whence.actors.runtime import CommandRequest, Runtime
-from whence.store.errors import Conflict, PreconditionFailed
+from whence.actors.request import CommandRequest
+from whence.actors.runtime import Runtime
+from whence.store.errors import Conflict, InvalidInput, PreconditionFailed, shown
 from whence.store.ids import StreamId, check_id, derived_id, new_id
 from whence.web.body import read_json
 from whence.web.conditions import conditional, expected_version
 from whence.web.parameters import parameters
 from whence.web.preferences import Answer, preferred
 from whence.web.replies import CommandReply, MinimalReply, StateReply, etag, reply
+
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+# Seconds.
+LONGEST_WITHIN = 3_600
 
 
 def url_name(command: str) -> str:
@@ -32,6 +38,21 @@ def _idempotency_key(request: Request) -> str:
     if key is None:
         return ""
     return check_id(key.removeprefix('"').removesuffix('"'), field="Idempotency-Key")
+
+
+def _within(request: Request) -> float | None:
+    """The seconds in the Whence-Within header, None without one. Raises InvalidInput."""
+    text = request.headers.get("whence-within")
+    if text is None:
+        return None
+    seconds = float(text) if _SECONDS.fullmatch(text) else 0
+    if not 0 < seconds <= LONGEST_WITHIN:
+        raise InvalidInput(
+            f"Whence-Within is a number of seconds above 0 and up to {LONGEST_WITHIN:,}, like "
+            f"0.5, not {shown(text)}",
+            field="Whence-Within",
+        )
+    return seconds
 
 
 class Commands:
@@ -65,7 +86,9 @@ class Commands:
         key = _idempotency_key(request)
         answer = preferred(request)
         arguments = command.decode(await read_json(request, self._limit))
-        asked = CommandRequest(self._kind, command, id_, arguments, command_id=key)
+        asked = CommandRequest(
+            self._kind, command, id_, arguments, command_id=key, within=_within(request)
+        )
         if conditional(request):
             receipt = await self._run_if(request, asked)
         else:

@@ -10,7 +10,7 @@ from whence.projections.projection import Projection
 from whence.store.errors import InvalidDomain
 from whence.web import replies
 from whence.web.cloudevents import CLOUDEVENTS, CloudEvent
-from whence.web.commands import url_name
+from whence.web.commands import LONGEST_WITHIN, url_name
 from whence.web.eventstream import EVENT_STREAM
 from whence.web.history import MAX_EVENTS
 from whence.web.problems import PROBLEM_JSON, Problem
@@ -31,7 +31,7 @@ _REPLIES = (
 )
 _PROBLEM: Json = {"$ref": "#/components/responses/Problem"}
 _READ_PROBLEMS = dict.fromkeys(["404", "412", "422", "500", "503"], _PROBLEM)
-_COMMAND_PROBLEMS = _READ_PROBLEMS | dict.fromkeys(["409", "413", "415"], _PROBLEM)
+_COMMAND_PROBLEMS = _READ_PROBLEMS | dict.fromkeys(["409", "413", "415", "504"], _PROBLEM)
 _TEXT: Json = {"type": "string"}
 
 
@@ -137,7 +137,7 @@ class Describer:
             "operationId": f"{kind.name}-{url_name(command.name)}",
             "summary": summary,
             "tags": [kind.name],
-            "parameters": [_IDEMPOTENCY_KEY, _IF_MATCH, _MUST_NOT_EXIST, _PREFER],
+            "parameters": [_IDEMPOTENCY_KEY, _IF_MATCH, _MUST_NOT_EXIST, _PREFER, _WITHIN],
             "requestBody": self._body(command),
             "responses": {"200": done, "201": _created(done), **_COMMAND_PROBLEMS},
         }
@@ -149,7 +149,7 @@ class Describer:
             "operationId": f"new-{kind.name}-{url_name(command.name)}",
             "summary": f"{url_name(command.name)}, for a new {kind.name} whose id is made here",
             "tags": [kind.name],
-            "parameters": [_IDEMPOTENCY_KEY, _PREFER],
+            "parameters": [_IDEMPOTENCY_KEY, _PREFER, _WITHIN],
             "requestBody": self._body(command),
             "responses": {"200": done, "201": _created(done), **_COMMAND_PROBLEMS},
         }
@@ -299,3 +299,5 @@ _PREFER = _sent(
 _LAST_EVENT_ID = _sent("Last-Event-ID", "Where a reader of server-sent events was.")
 _VERSION_TAG = _header("The version of the aggregate.", pattern='^"[0-9]+"$')
 _REPLAYED = _header("The command had been stored before.", enum=["true"])
+_WITHIN = _sent("Whence-Within", "Seconds in which the command has to be decided, or is dropped.")
+_WITHIN["schema"] = {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_WITHIN}

@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem documents: one table says which status each of them has."""
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -68,6 +69,8 @@ KINDS: dict[type[Exception], Kind] = {
     errors.PreconditionFailed: Kind(
         412, "precondition-failed", "The aggregate is not as the condition says"
     ),
+    errors.Overloaded: Kind(503, "overloaded", "Too many commands are waiting"),
+    errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "The command was not decided in time"),
     errors.OutcomeUnknown: Kind(
         503,
         "outcome-unknown",
@@ -114,6 +117,9 @@ BY_STATUS: dict[int, Kind] = {
     415: Kind(415, "unsupported-media-type", "The body is not JSON"),
 }
 
+# Of a client's own making, or the normal way of a busy server: no line in the log for each.
+_EXPECTED = (errors.Overloaded, errors.DeadlineExceeded, errors.TooManySubscribers)
+
 
 def problem_of(error: Exception, where: str) -> Problem:
     """What a client is told of an error; one that is not the client's is also logged.
@@ -122,7 +128,7 @@ def problem_of(error: Exception, where: str) -> Problem:
         where: the request, for the log.
     """
     kind = _kind(error)
-    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, _EXPECTED):
         known = isinstance(error, errors.WhenceError)
         _log.error("%s: %s", where, error, exc_info=None if known else error)
     return _problem(kind, error)
@@ -199,8 +205,8 @@ def _headers(error: Exception) -> dict[str, str] | None:
     match error:
         case errors.StoreUnavailable():
             return {"retry-after": "1"}
-        case errors.TooManySubscribers():
-            return {"retry-after": f"{error.retry_after:.0f}"}
+        case errors.Overloaded() | errors.TooManySubscribers():
+            return {"retry-after": str(math.ceil(error.retry_after))}
         case errors.Unauthenticated():
             return {"www-authenticate": 'Bearer realm="whence", Basic realm="whence"'}
         case errors.Forbidden():

@@ -9,9 +9,9 @@ import pytest
 from tests.actors.domain import Counted, Counter, model
 from whence import Rejected, Runtime
 from whence.actors.receipt import Receipt
-from whence.actors.runtime import CommandRequest, _body_of  # pyright: ignore[reportPrivateUsage]
+from whence.actors.runtime import CommandRequest
 from whence.store.append import Append, Outcome, Remember
-from whence.store.errors import CommandIdReused, InvalidId
+from whence.store.errors import CommandIdReused, CorruptStore, InvalidId
 from whence.store.eventstore import EventStore, open_store
 from whence.store.ids import StreamId
 
@@ -156,6 +156,20 @@ async def test_it_is_remembered_for_as_long_as_was_said(store: EventStore) -> No
     assert 50_000 < minute <= 60_000
 
 
+async def test_whose_events_are_gone_is_an_error_of_that_command_alone(
+    runtime: Runtime, store: EventStore
+) -> None:
+    await ask(runtime, "count", "c-1", step=1)
+    await store.ask("DEL", store.keys.stream(COUNTER))
+
+    async with Runtime(store, model) as restarted:
+        first = asyncio.create_task(posted(restarted, planned("c-0", lambda _: Counted(1, 1))))
+        lost = posted(restarted, planned("c-1", lambda _: Counted(1, 1)))
+        with pytest.raises(CorruptStore, match="where its events no longer are"):
+            await lost
+        assert (await first).version == 1
+
+
 async def test_a_command_id_that_cannot_be_part_of_a_key_is_refused(runtime: Runtime) -> None:
     with pytest.raises(InvalidId, match="is not a valid command id"):
         await ask(runtime, "count", "{c}", step=1)
@@ -222,7 +236,7 @@ def planned(command_id: str, decide: Decide) -> tuple[str, Decide]:
 async def posted(runtime: Runtime, command: tuple[str, Decide]) -> Receipt:
     command_id, decide = command
     request = CommandRequest(KIND, KIND.command("count"), "1", {"step": 1})
-    remember = Remember(_body_of(request), 60_000)
+    remember = Remember(request.fingerprint, 60_000)
     return await runtime._post(  # pyright: ignore[reportPrivateUsage]
         KIND, "1", decide, command_id=command_id, remember=remember
     )

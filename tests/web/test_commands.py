@@ -15,8 +15,10 @@ from whence.actors.runtime import CommandRequest
 from whence.store.errors import (
     ChecksumMismatch,
     Conflict,
+    DeadlineExceeded,
     DurabilityRefused,
     OutcomeUnknown,
+    Overloaded,
     ServerRefused,
     StoreUnavailable,
     WhenceError,
@@ -215,6 +217,8 @@ class TestFailures:
             (Conflict(STREAM, None, 7, attempts=20), 409, "conflict"),
             (OutcomeUnknown("an append", "no answer from 10.0.0.5"), 503, "outcome-unknown"),
             (StoreUnavailable("redis://10.0.0.5", "refused"), 503, "store-unavailable"),
+            (Overloaded("this process", 50_000, 2.4), 503, "overloaded"),
+            (DeadlineExceeded(STREAM), 504, "deadline-exceeded"),
             (ServerRefused("to append", "OOM at 10.0.0.5"), 503, "store-refused"),
             (DurabilityRefused("10.0.0.5", "no log", "set one"), 503, "store-not-durable"),
             (ChecksumMismatch(STREAM, 3), 500, "corrupt-store"),
@@ -233,9 +237,8 @@ class TestFailures:
         found = problem(response, status, name)
         assert "10.0.0.5" not in response.text
         assert found.get("version") == (7 if name == "conflict" else None)
-        assert response.headers.get("retry-after") == (
-            "1" if isinstance(error, StoreUnavailable) else None
-        )
+        retry_after = {"store-unavailable": "1", "overloaded": "3"}.get(name)
+        assert response.headers.get("retry-after") == retry_after
 
     async def test_a_bug_in_a_command_tells_strangers_nothing(
         self, people: Client, store: EventStore
@@ -284,4 +287,51 @@ async def test_an_idempotency_key_that_cannot_be_one_is_refused(
     refused = await client.post("/orders/42/place", json=PLACE, headers={"Idempotency-Key": key})
 
     problem(refused, 422, "invalid-id", "Idempotency-Key")
+    assert await stored(store) == 0
+
+
+class Listening(Runtime):
+    """A runtime that notes how long each command may take to be decided."""
+
+    within: float | None = None
+
+    async def execute(self, request: CommandRequest) -> Receipt:
+        self.within = request.within
+        return await super().execute(request)
+
+
+@pytest.mark.parametrize(("header", "within"), [("2", 2.0), ("0.5", 0.5), ("3600", 3_600.0)])
+async def test_whence_within_says_how_long_a_command_may_take_to_be_decided(
+    store: EventStore, header: str, within: float
+) -> None:
+    async with Listening(store, PEOPLE.write_model) as runtime:
+        async with Client.of(create_app(PEOPLE, store, runtime)) as client:
+            response = await client.post(
+                "/people/1/change-address",
+                json={"city": "London"},
+                headers={"Whence-Within": header},
+            )
+
+        assert response.status_code == 201
+        assert runtime.within == within
+
+
+@pytest.mark.parametrize("header", ["", "0", "-1", "soon", "1e3", "nan", "inf", "3601", "1,5"])
+async def test_whence_within_that_is_no_span_of_time_is_refused(
+    client: Client, store: EventStore, header: str
+) -> None:
+    refused = await client.post("/orders/42/place", json=PLACE, headers={"Whence-Within": header})
+
+    problem(refused, 422, "invalid-input", "Whence-Within")
+    assert await stored(store) == 0
+
+
+async def test_a_full_mailbox_tells_the_client_when_to_come_back(store: EventStore) -> None:
+    runtime = Runtime(store, PEOPLE.write_model, max_waiting=0)
+    async with runtime, Client.of(create_app(PEOPLE, store, runtime)) as client:
+        response = await client.command("/people/1/change-address", {"city": "London"})
+
+    found = problem(response, 503, "overloaded")
+    assert "nothing was stored" in found["detail"]
+    assert int(response.headers["retry-after"]) >= 1
     assert await stored(store) == 0
