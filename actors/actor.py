@@ -2,13 +2,14 @@
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from whence.actors.fold import fold
 from whence.actors.groupcommit import GroupCommit, Outcomes
-from whence.actors.load import load
+from whence.actors.load import Loaded, load
+from whence.actors.metrics import TypeMeter
 from whence.actors.model import AggregateType, AnyAggregate
 from whence.actors.plan import Job, Planner, Step
 from whence.actors.receipt import Receipt
@@ -45,11 +46,13 @@ class Actor:
         "_busy",
         "_commit",
         "_events",
+        "_fell_idle",
         "_idlers",
         "_kept",
         "_kind",
         "_loaded",
         "_mailbox",
+        "_meter",
         "_partition",
         "_planner",
         "_row",
@@ -57,9 +60,12 @@ class Actor:
         "_store",
         "_task",
         "last_used",
+        "occurred_at_us",
         "state",
         "stream",
         "version",
+        "weigh_at",
+        "weight",
     )
 
     def __init__(
@@ -70,20 +76,28 @@ class Actor:
         store: EventStore,
         commit: GroupCommit,
         snapshots: Snapshots,
+        meter: TypeMeter,
+        fell_idle: Callable[["Actor"], None],
     ) -> None:
         self.stream = stream
+        # For LiveActors, which estimates the weight in bytes once the version is ``weigh_at``.
         self.last_used = 0.0
+        self.weight = 0
+        self.weigh_at = 1
         self._kind = kind
         self._events = events
         self._store = store
         self._commit = commit
         self._snapshots = snapshots
+        self._meter = meter
+        self._fell_idle = fell_idle
         self._partition = store.keys.partition(stream)
         self._planner = Planner(stream, kind, events)
-        self._mailbox: deque[Job] = deque()
+        # A list, for an empty deque takes as much memory as the rest of an actor.
+        self._mailbox: list[Job] = []
         self._busy = False
-        self._row: list[Job] = []
-        self._idlers: list[asyncio.Future[None]] = []
+        self._row: Sequence[Job] = ()
+        self._idlers: Sequence[asyncio.Future[None]] = ()
         # Held because the event loop itself only holds tasks weakly.
         self._task: asyncio.Task[None] | None = None
         self._forget()
@@ -91,6 +105,7 @@ class Actor:
     def _forget(self) -> None:
         self.state: AnyAggregate = self._kind.cls()
         self.version: int = 0
+        self.occurred_at_us: int = 0  # of the event at this version
         self._loaded: bool = False
         self._kept: int = 0  # the version of the last snapshot
 
@@ -98,11 +113,27 @@ class Actor:
     def busy(self) -> bool:
         return self._busy
 
+    @property
+    def waiting(self) -> int:
+        """How many commands have not been decided yet."""
+        return len(self._mailbox)
+
+    def adopt(self, loaded: Loaded) -> None:
+        """Take over what a reader has found in the log, unless a command is under way."""
+        if self._busy or loaded.version <= self.version:
+            return
+        if not self._loaded:
+            self._kept = loaded.snapshot
+            self._loaded = True
+        self.state, self.version = loaded.state, loaded.version
+        self.occurred_at_us = loaded.occurred_at_us
+        self._fell_idle(self)
+
     async def idle(self) -> None:
         """Wait until the mailbox is empty and the last command is done."""
         while self._busy:
             fell_idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._idlers.append(fell_idle)
+            self._idlers = (*self._idlers, fell_idle)
             await fell_idle
 
     def post(self, job: Job) -> None:
@@ -121,18 +152,21 @@ class Actor:
         if not self._mailbox:
             self._fall_idle()
             return
-        count = min(len(self._mailbox), MAX_ROW)
-        self._row = jobs = [self._mailbox.popleft() for _ in range(count)]
+        self._row = jobs = self._mailbox[:MAX_ROW]
+        del self._mailbox[:MAX_ROW]
         steps = self._plan(jobs) if self._loaded else []
         appends = [step.append for step in steps if step.append is not None]
         if appends:
-            self._mailbox.extendleft(reversed(jobs[len(steps) :]))
+            self._mailbox[:0] = jobs[len(steps) :]
             self._commit.submit(appends, partial(self._on_outcomes, steps))
         else:
             self._task = asyncio.create_task(self._handle(jobs))
 
     def _plan(self, jobs: Sequence[Job]) -> list[Step]:
-        return self._planner.plan(jobs, self.state, self.version)
+        start = time.perf_counter()
+        steps = self._planner.plan(jobs, self.state, self.version)
+        self._meter.decided(len(steps), time.perf_counter() - start)
+        return steps
 
     def _on_outcomes(self, steps: list[Step], outcomes: Outcomes) -> None:
         if isinstance(outcomes, Exception) or {*map(type, outcomes)} != _ONLY_COMMITTED:
@@ -152,6 +186,8 @@ class Actor:
         except Exception as error:  # it belongs to the callers
             self._fail(jobs, error)
             jobs = []
+        if jobs:
+            self._meter.retries += 1
         await self._handle(jobs)
 
     async def _handle(self, jobs: list[Job]) -> None:
@@ -165,6 +201,7 @@ class Actor:
                 if attempt == MAX_ATTEMPTS:
                     raise Conflict(self.stream, None, self.version, attempts=attempt)
                 if attempt:
+                    self._meter.retries += 1
                     await asyncio.sleep(random.uniform(0, CONFLICT_PAUSE))  # noqa: S311
         except Exception as error:  # it belongs to the callers
             self._fail(jobs, error)
@@ -186,12 +223,13 @@ class Actor:
 
     def _fall_idle(self) -> None:
         self._busy = False
-        self._row = []
+        self._row = ()
         self._task = None
         for fell_idle in self._idlers:
             if not fell_idle.done():
                 fell_idle.set_result(None)
-        self._idlers.clear()
+        self._idlers = ()
+        self._fell_idle(self)
 
     async def _attempt(self, jobs: list[Job]) -> list[Job]:
         """Decide and append once; returns the commands that are still to be handled."""
@@ -269,6 +307,7 @@ class Actor:
     def _committed(self, step: Step, outcome: Committed) -> None:
         assert step.append is not None
         self.state, self.version = step.state, step.version
+        self.occurred_at_us = outcome.occurred_at_us
         if self._snapshots.due(self.stream, self.version - self._kept):
             self._keep(last_checksum(step.append, outcome))
         events = tuple([new.encoded.event for new in step.append.events])
@@ -285,6 +324,7 @@ class Actor:
 
     async def _catch_up_with(self, conflict: Conflicted) -> None:
         """Apply the events that the answer brought along, and read what it had no room for."""
+        self._meter.conflicts += 1
         if conflict.head < self.version:
             raise StreamVanished(self.stream, self.version, conflict.head)
         self._apply(conflict.missed)
@@ -295,7 +335,9 @@ class Actor:
         """Begin with what the log has."""
         loaded = await load(self._store, self._events, self._kind, self.stream)
         self.state, self.version, self._kept = loaded.state, loaded.version, loaded.snapshot
+        self.occurred_at_us = loaded.occurred_at_us
         self._loaded = True
+        self._meter.loads += 1
         if self._snapshots.due(self.stream, self.version - self._kept):
             self._keep(loaded.checksum)
 
@@ -319,6 +361,7 @@ class Actor:
         if records:
             self.state = fold(self._events, self.state, records)
             self.version = records[-1].version
+            self.occurred_at_us = records[-1].occurred_at_us
 
 
 def _resolve(job: Job, receipt: Receipt) -> None:

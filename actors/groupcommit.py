@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from whence.actors.metrics import Histogram
 from whence.store.append import Append, Outcome, size_of
 from whence.store.errors import OutcomeUnknown, StoreUnavailable
 from whence.store.eventstore import EventStore
@@ -30,10 +31,14 @@ class GroupCommit:
     """Sends the appends of many actors together: one script call, one disk write.
 
     Nobody waits for a group to fill: what is there goes out as soon as a call may start.
+
+    Args:
+        call_appends: is told how many appends each call has.
     """
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, call_appends: Histogram) -> None:
         self._store = store
+        self._call_appends = call_appends
         self._waiting: deque[_Waiting] = deque()
         self._senders: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
         self._active = 0  # senders that will look at _waiting again
@@ -98,7 +103,9 @@ class GroupCommit:
         # Through the loop: what one actor makes of its outcomes cannot keep others from theirs.
         call_soon = asyncio.get_running_loop().call_soon
         try:
-            outcomes = await self._store.append_many([a for w in group for a in w.row])
+            appends = [a for w in group for a in w.row]
+            self._call_appends.add(len(appends))
+            outcomes = await self._store.append_many(appends)
         except Exception as error:  # every caller of the group has to learn of it
             for waiting in group:
                 call_soon(waiting.done, error)

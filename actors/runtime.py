@@ -1,25 +1,25 @@
 """The runtime: keeps the live actors, and brings each command to its own."""
 
 import asyncio
-import itertools
-import time
-from collections.abc import Callable, Mapping
-from hashlib import sha256
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
-
-import msgspec
+from typing import Concatenate, ParamSpec, Self, TypeVar, cast
 
 from whence.actors.actor import Actor
 from whence.actors.aggregate import Decision
+from whence.actors.context import current_metadata
 from whence.actors.groupcommit import GroupCommit
-from whence.actors.history import state_at
-from whence.actors.model import AggregateType, AnyAggregate, CommandType, WriteModel
+from whence.actors.metrics import Meters, Metrics
+from whence.actors.middleware import Middleware, chain
+from whence.actors.model import AggregateType, AnyAggregate, WriteModel
+from whence.actors.passivation import IDLE_FOR, MAX_ACTORS, MAX_BYTES, Limits, LiveActors
 from whence.actors.plan import Job
+from whence.actors.reads import Reads, shutting_down
 from whence.actors.receipt import Receipt, Versioned
+from whence.actors.request import CommandRequest
 from whence.actors.snapshots import Snapshots
 from whence.store.append import Remember
-from whence.store.errors import Conflict, OutcomeUnknown, Rejected, StoreUnavailable
+from whence.store.errors import Conflict, OutcomeUnknown, Rejected
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId, check_id
 from whence.store.metadata import NO_METADATA, Metadata
@@ -27,38 +27,12 @@ from whence.store.metadata import NO_METADATA, Metadata
 A = TypeVar("A", bound=AnyAggregate)
 P = ParamSpec("P")
 
-# Seconds an actor may be idle before it is passivated, and how many may be live.
-IDLE_FOR = 300.0
-MAX_ACTORS = 100_000
-# How many busy actors are passed over to find an idle one.
-MAX_LOOKS = 16
 # Events of an aggregate after which the next snapshot of its state is due.
 SNAPSHOT_EVERY = 500
-# Seconds between two looks for idle actors, and to finish what is under way at the end.
-SWEEP_EVERY = 5.0
+# Seconds to finish what is under way at the end.
 DRAIN_FOR = 20.0
 # Seconds for which a caller's command id is remembered: a day.
 REMEMBER_FOR = 86_400.0
-
-
-class CommandRequest(NamedTuple):
-    """A command for one aggregate.
-
-    Attributes:
-        arguments: by parameter name, already of the right types (``CommandType.decode``).
-        expected: the version the caller has seen; None leaves that to the runtime.
-        command_id: stored with each of its events; made here if empty. One that the caller gives is
-            remembered: the same command again, under the same id, gets the original answer and
-            stores nothing. A command that was refused, or decided nothing, is decided anew.
-    """
-
-    kind: AggregateType
-    command: CommandType
-    id: str
-    arguments: Mapping[str, Any]
-    expected: int | None = None
-    command_id: str = ""
-    metadata: Metadata = NO_METADATA
 
 
 class Runtime:
@@ -71,10 +45,13 @@ class Runtime:
     Args:
         max_actors: how many may be live; the least recently used idle ones go first. Busy actors
             are never passivated, so a burst may exceed it while it lasts.
+        max_bytes: what live actors and their states may take, by an estimate; as with
+            ``max_actors``.
         idle_for: seconds after which an idle actor is passivated.
         remember_for: seconds for which command ids given by callers are remembered.
         snapshot_every: after how many events of an aggregate a snapshot of its state is kept, so
             that loading takes the time of what came since; 0 means never.
+        middleware: what happens around each command, the first one listed outermost.
     """
 
     def __init__(
@@ -83,26 +60,35 @@ class Runtime:
         model: WriteModel,
         *,
         max_actors: int = MAX_ACTORS,
+        max_bytes: int = MAX_BYTES,
         idle_for: float = IDLE_FOR,
         remember_for: float = REMEMBER_FOR,
         snapshot_every: int = SNAPSHOT_EVERY,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
         self.store = store
         self.model = model
-        self._max_actors = max_actors
-        self._idle_for = idle_for
         self._remember_for = remember_for
-        self._commit = GroupCommit(store)
+        self._meters = Meters(model.aggregates)
+        self._commit = GroupCommit(store, self._meters.call_appends)
         self._snapshots = Snapshots(store, snapshot_every)
         self._command_ids = CommandIds()
-        # In the order of their last use: the first is the next to be passivated.
-        self._actors: dict[StreamId, Actor] = {}
+        limits = Limits(max_actors, max_bytes, idle_for)
+        self._live = LiveActors(self._make_actor, limits, self._meters)
+        self._weigh = self._live.weigh  # one bound method for all actors
+        self._reads = Reads(store, model.events, self._live, self._meters.look_streams)
+        self._outermost = chain(middleware, self._perform) if middleware else None
         self._sweeper: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
     def live_actors(self) -> int:
-        return len(self._actors)
+        return len(self._live)
+
+    def metrics(self) -> Metrics:
+        """What this runtime has done since it began, and what it holds now."""
+        meters = self._meters
+        return Metrics(self._live.shown(), meters.call_appends.shown(), meters.look_streams.shown())
 
     async def send(
         self,
@@ -118,13 +104,20 @@ class Runtime:
             Rejected: the domain said no; nothing was stored.
             Conflict: other processes kept writing first; nothing was stored.
             OutcomeUnknown, StoreUnavailable, ServerRefused: see ``EventStore.append_many``.
+            Whatever a middleware raises.
         """
-        kind, _ = self.model.of_function(command)
+        kind, spec = self.model.of_function(command)
+        metadata = current_metadata()
+        if self._outermost is not None:
+            arguments = spec.named(args, kwargs)
+            return await self._outermost(
+                CommandRequest(kind, spec, id, arguments, metadata=metadata)
+            )
 
         def decide(state: AnyAggregate) -> Decision:
             return command(cast("A", state), *args, **kwargs)
 
-        return await self._post(kind, id, decide)
+        return await self._counted(kind, self._post(kind, id, decide, metadata=metadata))
 
     async def execute(self, request: CommandRequest) -> Receipt:
         """Send a command that came as data (from HTTP, from a file).
@@ -133,9 +126,27 @@ class Runtime:
             CommandIdReused: the command id has stored what another command decided.
             Others as ``send``.
         """
-        if not request.command_id:
-            return await self._ask(request)
-        return await self._ask_once(request)
+        metadata = request.metadata.or_else(current_metadata())
+        if metadata is not request.metadata:
+            request = request._replace(metadata=metadata)
+        if self._outermost is not None:
+            return await self._outermost(request)
+        return await self._perform(request)
+
+    async def _perform(self, request: CommandRequest) -> Receipt:
+        """What is inside of all middleware."""
+        ask = self._ask_once if request.command_id else self._ask
+        return await self._counted(request.kind, ask(request))
+
+    async def _counted(self, kind: AggregateType, answer: Awaitable[Receipt]) -> Receipt:
+        meter = self._meters.types[kind.name]
+        try:
+            receipt = await answer
+        except BaseException as error:  # whatever it is, the caller gets it
+            meter.refused(error)
+            raise
+        meter.answered(receipt)
+        return receipt
 
     def _ask(
         self, request: CommandRequest, remember: Remember | None = None
@@ -159,7 +170,7 @@ class Runtime:
         """Decide unless the command id is remembered, for what it did may now be refused."""
         check_id(request.command_id, field="command id")
         stream = StreamId.checked(request.kind.name, request.id)
-        remember = Remember(_body_of(request), int(self._remember_for * 1000))
+        remember = Remember(request.fingerprint, int(self._remember_for * 1000))
         known = await self._recalled(stream, request.command_id, remember.body)
         if known is not None:
             return known
@@ -178,14 +189,28 @@ class Runtime:
             return None
         return Receipt.repeating(records, self.model.events)
 
-    async def get(self, aggregate: type[A], id: str) -> Versioned[A]:  # noqa: A002
-        """The state of an aggregate as the log has it now.
+    async def get(
+        self,
+        aggregate: type[A],
+        id: str,  # noqa: A002
+        *,
+        stale_ok: bool = False,
+    ) -> Versioned[A]:
+        """The state of an aggregate, with every event that any process had stored before the call.
+
+        Args:
+            stale_ok: a state that is in memory is good enough; what other processes have stored
+                since may be missing.
 
         Raises:
+            InvalidId, UnknownAggregate
             StreamNotFound: it has no event.
+            StoreUnavailable, ServerRefused: the server cannot be read.
+            CorruptStore: a stored event cannot be read, or events vanished.
         """
         kind = self.model.of_class(aggregate)
-        return cast("Versioned[A]", await state_at(self.store, self.model.events, kind, id))
+        stream = StreamId(kind.name, check_id(id))
+        return cast("Versioned[A]", await self._reads.get(kind, stream, stale_ok=stale_ok))
 
     def _post(
         self,
@@ -199,50 +224,28 @@ class Runtime:
         remember: Remember | None = None,
     ) -> asyncio.Future[Receipt]:
         if self._closed:
-            raise StoreUnavailable(self.store.address.shown, "this process is shutting down")
-        actor = self._actor(kind, StreamId(kind.name, check_id(id_)))
+            raise shutting_down(self.store)
+        actor = self._live.use(kind, StreamId(kind.name, check_id(id_)))
         # The caller only waits for it: when it goes away, the actor still finishes the command.
         done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         command_id = command_id or self._command_ids.next()
         actor.post(Job(decide, command_id, expected, metadata, remember, done))
         return done
 
-    def _actor(self, kind: AggregateType, stream: StreamId) -> Actor:
-        actor = self._actors.pop(stream, None)
-        if actor is None:
-            self._make_room()
-            actor = Actor(
-                stream, kind, self.model.events, self.store, self._commit, self._snapshots
-            )
-        actor.last_used = time.monotonic()
-        self._actors[stream] = actor
-        return actor
-
-    def _make_room(self) -> None:
-        """Passivate idle actors until there is room; the least recently used ones are looked at."""
-        excess = len(self._actors) + 1 - self._max_actors
-        if excess <= 0:
-            return
-        oldest = itertools.islice(self._actors.items(), excess + MAX_LOOKS)
-        idle = [stream for stream, actor in oldest if not actor.busy]
-        for stream in idle[:excess]:
-            del self._actors[stream]
-
-    def _passivate_idle(self) -> None:
-        too_long_ago = time.monotonic() - self._idle_for
-        for stream, actor in list(self._actors.items()):
-            if actor.last_used > too_long_ago:
-                return
-            if not actor.busy:
-                del self._actors[stream]
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(min(SWEEP_EVERY, self._idle_for))
-            self._passivate_idle()
+    def _make_actor(self, kind: AggregateType, stream: StreamId) -> Actor:
+        return Actor(
+            stream,
+            kind,
+            self.model.events,
+            self.store,
+            self._commit,
+            self._snapshots,
+            self._meters.types[kind.name],
+            self._weigh,
+        )
 
     async def __aenter__(self) -> Self:
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._sweeper = asyncio.create_task(self._live.sweep())
         return self
 
     async def __aexit__(
@@ -261,18 +264,13 @@ class Runtime:
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        idle = [asyncio.create_task(actor.idle()) for actor in self._actors.values() if actor.busy]
+        await self._reads.close()
+        idle = [asyncio.create_task(actor.idle()) for actor in self._live if actor.busy]
         if idle:
             await asyncio.wait(idle, timeout=DRAIN_FOR)
         for waiting in idle:
             waiting.cancel()
-        for actor in self._actors.values():
+        for actor in self._live:
             actor.abandon(OutcomeUnknown(str(actor.stream), "this process has ended"))
-        self._actors.clear()
+        self._live.clear()
         await self._snapshots.close()
-
-
-def _body_of(request: CommandRequest) -> str:
-    """A fingerprint of what a command asks for: its name and arguments."""
-    asked = (request.command.name, request.arguments)
-    return sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()[:32]

@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from whence.actors.model import AggregateType, CommandType
-from whence.actors.runtime import CommandRequest, Runtime
+from whence.actors.request import CommandRequest
+from whence.actors.runtime import Runtime
 from whence.store.ids import check_id
 from whence.web.body import read_json
 from whence.web.parameters import parameters

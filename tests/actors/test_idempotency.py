@@ -9,7 +9,7 @@ import pytest
 from tests.actors.domain import Counted, Counter, model
 from whence import Rejected, Runtime
 from whence.actors.receipt import Receipt
-from whence.actors.runtime import CommandRequest, _body_of  # pyright: ignore[reportPrivateUsage]
+from whence.actors.request import CommandRequest
 from whence.store.append import Append, Outcome, Remember
 from whence.store.errors import CommandIdReused, InvalidId
 from whence.store.eventstore import EventStore, open_store
@@ -222,7 +222,7 @@ def planned(command_id: str, decide: Decide) -> tuple[str, Decide]:
 async def posted(runtime: Runtime, command: tuple[str, Decide]) -> Receipt:
     command_id, decide = command
     request = CommandRequest(KIND, KIND.command("count"), "1", {"step": 1})
-    remember = Remember(_body_of(request), 60_000)
+    remember = Remember(request.fingerprint, 60_000)
     return await runtime._post(  # pyright: ignore[reportPrivateUsage]
         KIND, "1", decide, command_id=command_id, remember=remember
     )
