@@ -67,8 +67,12 @@ class LiveActors:
     def __iter__(self) -> Iterator[Actor]:
         return iter(self._actors.values())
 
+    def peek(self, stream: StreamId) -> Actor | None:
+        """The live actor of a stream."""
+        return self._actors.get(stream)
+
     def find(self, stream: StreamId) -> Actor | None:
-        """The live actor of a stream, now the last one to go."""
+        """``peek``, and it is now the last one to go."""
         actor = self._actors.get(stream)
         if actor is not None:
             self._touch(actor)

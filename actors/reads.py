@@ -28,8 +28,6 @@ from whence.store.wire import ServerError
 
 State = Versioned[AnyAggregate]
 
-# Two under way keep both this process and the server busy, as with appends.
-LOOKS_UNDER_WAY = 2
 STREAMS_PER_LOOK = 128
 
 
@@ -45,10 +43,10 @@ class Reads:
     """Answers readers with a state that has every event stored before they asked.
 
     All who wait share a look: one round trip asks for the lengths of the streams that are live, and
-    a second one, where it is needed, reads what is missing. Who comes while looks are under way
-    waits for the next one, for these may have passed the server already. The state in a live actor
-    is always stored state, and what is missing is applied beside the actor, so that a reader never
-    waits for a mailbox.
+    a second one, where it is needed, reads what is missing. Who comes while a look is under way
+    waits for the next one, for this one may have passed the server already. The state in a live
+    actor is always stored state, and what is missing is applied beside the actor, so that a reader
+    never waits for a mailbox.
 
     Args:
         look_streams: is told how many aggregates each look asks about.
@@ -68,7 +66,7 @@ class Reads:
         self._waiting: dict[StreamId, _Asked] = {}
         # Aggregates that take more than a page: who comes meanwhile waits, instead of loading too.
         self._loading: dict[StreamId, _Asked] = {}
-        self._active = 0
+        self._looking = False
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
         self._unanswered: set[asyncio.Future[State]] = set()
         self._closed = False
@@ -95,8 +93,8 @@ class Reads:
         known = line.setdefault(asked.stream, asked)
         if known is not asked:
             known.readers.extend(asked.readers)
-        if self._waiting and self._active < LOOKS_UNDER_WAY:
-            self._active += 1
+        if self._waiting and not self._looking:
+            self._looking = True
             self._start(self._work())
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
@@ -112,13 +110,12 @@ class Reads:
                 group = [self._waiting.pop(stream) for stream in streams]
                 self._look_streams.add(len(group))
                 try:
-                    behind = await self._look(group)
-                    await self._read(behind)
+                    await self._read(await self._look(group))
                 except Exception as error:  # it belongs to the readers
                     for asked in group:
                         _refuse(asked, error)
         finally:
-            self._active -= 1
+            self._looking = False
 
     async def _look(self, group: Sequence[_Asked]) -> list[_Asked]:
         """Answer those whose live state has all that the log has; returns the others."""
@@ -144,7 +141,7 @@ class Reads:
 
     def _answered(self, asked: _Asked, head: int) -> bool:
         """Answer from the live state, if it has come to this version."""
-        actor = self._live.find(asked.stream)
+        actor = self._live.peek(asked.stream)
         if actor is None or actor.version < head:
             return False
         _answer(asked, _state_of(actor))
@@ -167,7 +164,7 @@ class Reads:
                 self._caught_up(asked, before, page)
 
     def _held(self, asked: _Asked) -> Loaded:
-        actor = self._live.find(asked.stream)
+        actor = self._live.peek(asked.stream)
         if actor is None or not actor.version:
             return Loaded(asked.stream, asked.kind.cls())
         return Loaded(actor.stream, actor.state, actor.version, actor.occurred_at_us)

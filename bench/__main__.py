@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import commands, http, load, memory, projection
+from bench import commands, http, load, memory, projection, reads
 from bench.figure import Figure
 from whence.cli.running import relax_gc
 
@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "load": load.figures,
     "projection": projection.figures,
     "memory": memory.figures,
+    "reads": reads.figures,
 }
 
 

@@ -53,7 +53,7 @@ def create_app(
     for kind in aggregates:
         _check_plural(kind, branches)
         commands = Commands(kind, runtime, max_body_bytes=max_body_bytes)
-        history = History(kind, domain.write_model.events, store)
+        history = History(kind, runtime)
         branches[kind.plural] = AggregateBranch(kind, commands, history)
     health = Health(store, timeout=ready_within)
     describer = Describer(aggregates, domain.read_model.projections.values())

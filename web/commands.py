@@ -10,6 +10,7 @@ from whence.actors.request import CommandRequest
 from whence.actors.runtime import Runtime
 from whence.store.ids import check_id
 from whence.web.body import read_json
+from whence.web.origin import metadata_of
 from whence.web.parameters import parameters
 from whence.web.replies import CommandReply, etag, reply
 
@@ -48,7 +49,12 @@ class Commands:
         parameters(request, ())
         arguments = command.decode(await read_json(request, self._limit))
         asked = CommandRequest(
-            self._kind, command, id_, arguments, command_id=_idempotency_key(request)
+            self._kind,
+            command,
+            id_,
+            arguments,
+            command_id=_idempotency_key(request),
+            metadata=metadata_of(request.scope),
         )
         receipt = await self._runtime.execute(asked)
         headers = etag(receipt.version)

@@ -5,12 +5,11 @@ from starlette.responses import Response
 
 from whence.actors.history import state_at
 from whence.actors.model import AggregateType
+from whence.actors.runtime import Runtime
 from whence.actors.why import explain
 from whence.store.errors import InvalidInput, StreamNotFound
-from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.store.recorded import moment
-from whence.store.registry import EventRegistry
 from whence.web.parameters import aware_moment, number, parameters
 from whence.web.replies import (
     EventsReply,
@@ -27,12 +26,13 @@ MAX_EVENTS = 500
 
 
 class History:
-    """Reads the aggregates of one kind from the store, never from a live actor."""
+    """Reads the aggregates of one kind: the newest state through the runtime, the past itself."""
 
-    def __init__(self, kind: AggregateType, events: EventRegistry, store: EventStore) -> None:
+    def __init__(self, kind: AggregateType, runtime: Runtime) -> None:
         self._kind = kind
-        self._registry = events
-        self._store = store
+        self._runtime = runtime
+        self._registry = runtime.model.events
+        self._store = runtime.store
 
     async def state(self, request: Request, id_: str) -> Response:
         """GET /orders/42, also as of a ``version`` or ``at`` a moment."""
@@ -41,7 +41,12 @@ class History:
         at = aware_moment(given, "at")
         if version is not None and at is not None:
             raise InvalidInput("give either version or at, not both", field="at")
-        found = await state_at(self._store, self._registry, self._kind, id_, version=version, at=at)
+        if version is None and at is None:
+            found = await self._runtime.get(self._kind.cls, id_)
+        else:
+            found = await state_at(
+                self._store, self._registry, self._kind, id_, version=version, at=at
+            )
         document = StateReply(
             id_, self._kind.name, found.version, moment(found.occurred_at_us), found.state
         )

@@ -112,7 +112,7 @@ class Describer:
             "operationId": f"{kind.name}-{url_name(command.name)}",
             "summary": (command.function.__doc__ or f"{command.name} a {kind.name}").split("\n")[0],
             "tags": [kind.name],
-            "parameters": [_IDEMPOTENCY_KEY],
+            "parameters": [_IDEMPOTENCY_KEY, _CORRELATION_ID, _TRACEPARENT],
             "requestBody": {
                 "required": bool(msgspec.structs.fields(command.arguments)),
                 "content": _content("application/json", self._refs[command.arguments]),
@@ -188,11 +188,26 @@ def _query(name: str, schema: Json) -> Json:
     return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
+def _header(name: str, text: str, schema: Json) -> Json:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": text,
+        "schema": schema,
+    }
+
+
 _ID = _path("id", pattern="^[A-Za-z0-9._~-]{1,128}$")
-_IDEMPOTENCY_KEY: Json = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "The same command again, under the same key, gets the original answer.",
-    "schema": _TEXT | {"pattern": _ID["schema"]["pattern"]},
-}
+_SHORT: Json = _TEXT | {"pattern": _ID["schema"]["pattern"]}
+_IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key",
+    "The same command again, under the same key, gets the original answer.",
+    _SHORT,
+)
+_CORRELATION_ID = _header(
+    "X-Correlation-ID", "Names the story to which the events belong; stored with them.", _SHORT
+)
+_TRACEPARENT = _header(
+    "traceparent", "The trace (W3C) to which the events belong; stored with them.", _TEXT
+)
