@@ -113,22 +113,24 @@ class Metrics(msgspec.Struct, frozen=True):
 
 
 class TypeMeter:
-    """The counters behind ``TypeMetrics``."""
+    """The counters behind ``TypeMetrics``; ``decided`` and ``answered`` are called all the time."""
 
     __slots__ = (
-        "commands",
+        "_commands",
+        "_decide_seconds",
+        "_rows",
+        "_stored",
         "conflicts",
-        "decide_seconds",
         "loads",
         "passivations",
         "retries",
-        "row_commands",
     )
 
     def __init__(self) -> None:
-        self.commands: Counter[str] = Counter()
-        self.decide_seconds = Histogram(SECONDS)
-        self.row_commands = Histogram(COUNTS)
+        self._stored = 0
+        self._commands: Counter[str] = Counter()
+        self._rows: dict[int, int] = {}  # how many, by their number of commands
+        self._decide_seconds = Histogram(SECONDS)
         self.conflicts = 0
         self.retries = 0
         self.loads = 0
@@ -136,35 +138,38 @@ class TypeMeter:
 
     def decided(self, commands: int, seconds: float) -> None:
         """A row of so many commands was decided in so many seconds."""
-        self.row_commands.add(commands)
-        self.decide_seconds.add(seconds / commands, commands)
+        self._rows[commands] = self._rows.get(commands, 0) + 1
+        self._decide_seconds.add(seconds / commands, commands)
 
     def answered(self, receipt: Receipt) -> None:
         """A caller got this receipt."""
-        if receipt.repeated:
-            self.commands["repeated"] += 1
+        if receipt.events and not receipt.repeated:
+            self._stored += 1
         else:
-            self.commands["stored" if receipt.events else "nothing"] += 1
+            self._commands["repeated" if receipt.repeated else "nothing"] += 1
 
     def refused(self, error: BaseException) -> None:
         """A caller got this error, or was cancelled."""
         if isinstance(error, WhenceError):
-            self.commands[kebab(type(error).__name__)] += 1
+            self._commands[kebab(type(error).__name__)] += 1
         else:
-            self.commands["failed" if isinstance(error, Exception) else "left"] += 1
+            self._commands["failed" if isinstance(error, Exception) else "left"] += 1
 
     def shown(
         self, live_actors: int, live_bytes: int, mailbox_total: int, mailbox_max: int
     ) -> TypeMetrics:
         """The counters as they are, with what is only known by looking at the actors."""
+        rows = Histogram(COUNTS)
+        for commands, times in self._rows.items():
+            rows.add(commands, times)
         return TypeMetrics(
             live_actors,
             live_bytes,
             mailbox_total,
             mailbox_max,
-            dict(self.commands),
-            self.decide_seconds.shown(),
-            self.row_commands.shown(),
+            {"stored": self._stored, **self._commands},
+            self._decide_seconds.shown(),
+            rows.shown(),
             self.conflicts,
             self.retries,
             self.loads,
