@@ -5,8 +5,6 @@ from itertools import islice
 from sys import getsizeof
 from typing import Any, cast
 
-import msgspec
-
 # How many items of a container are looked at, for all of them: fewer the deeper it lies. What lies
 # deeper than this is not looked into.
 SAMPLES = (8, 8, 4, 4, 2, 2, 1, 1)
@@ -34,8 +32,10 @@ def _bytes(value: Any, depth: int) -> int:
 
 
 def _inside(value: Any, depth: int) -> int:
-    if isinstance(value, msgspec.Struct):
-        return sum([_bytes(getattr(value, f), depth + 1) for f in value.__struct_fields__])
+    cls: Any = type(value)
+    fields = getattr(cls, "__struct_fields__", None) or getattr(cls, "__dataclass_fields__", None)
+    if fields:
+        return sum([_bytes(getattr(value, name), depth + 1) for name in fields])
     if isinstance(value, Mapping):
         items = cast("Mapping[object, object]", value)
         count = len(items)
@@ -46,7 +46,7 @@ def _inside(value: Any, depth: int) -> int:
     if isinstance(value, Set):
         members = cast("Set[object]", value)
         return _of_all(members, len(members), depth)
-    return _bytes(vars(value), depth) if hasattr(value, "__dict__") else 0
+    return 0
 
 
 def _of_all(items: Iterable[object], count: int, depth: int) -> int:
