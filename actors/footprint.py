@@ -32,8 +32,8 @@ def _bytes(value: Any, depth: int) -> int:
 
 
 def _inside(value: Any, depth: int) -> int:
-    cls: Any = type(value)
-    fields = getattr(cls, "__struct_fields__", None) or getattr(cls, "__dataclass_fields__", None)
+    fields: Any = getattr(value, "__struct_fields__", None)
+    fields = fields or getattr(value, "__dataclass_fields__", None)
     if fields:
         return sum([_bytes(getattr(value, name), depth + 1) for name in fields])
     if isinstance(value, Mapping):

@@ -40,7 +40,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def live(runtime: Runtime, ids: Sequence[str]) -> list[str]:
     """Those of these counters that are in memory: they answer without a load."""
-    streams = {actor.stream for actor in runtime._live}
+    streams = {actor.stream for actor in runtime._live}  # pyright: ignore[reportPrivateUsage]
     return [id_ for id_ in ids if StreamId("counter", id_) in streams]
 
 
