@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple, cast
@@ -10,7 +11,8 @@ from typing import NamedTuple, cast
 from whence.actors.capacity import Capacity
 from whence.actors.fold import fold
 from whence.actors.groupcommit import GroupCommit, Outcomes
-from whence.actors.load import load
+from whence.actors.load import Loaded, load
+from whence.actors.metrics import Meters
 from whence.actors.model import AggregateType, AnyAggregate
 from whence.actors.plan import Job, Plan, Planner, Step
 from whence.actors.receipt import Receipt
@@ -43,14 +45,20 @@ _ONLY_COMMITTED = {Committed}
 
 
 class Surroundings(NamedTuple):
-    """What all actors of a runtime share; ``max_attempts`` is how often a command is decided."""
+    """What all actors of a runtime share.
+
+    ``max_attempts`` is how often a command is decided, ``fell_idle`` is told of each actor that has
+    nothing to do any more.
+    """
 
     store: EventStore
     events: EventRegistry
     commit: GroupCommit
     snapshots: Snapshots
     capacity: Capacity
+    meters: Meters
     max_attempts: int
+    fell_idle: Callable[["Actor"], None]
 
 
 class Actor:
@@ -67,27 +75,35 @@ class Actor:
         "_kind",
         "_loaded",
         "_mailbox",
+        "_meter",
         "_partition",
         "_planner",
         "_row",
         "_task",
         "busy",
         "last_used",
+        "occurred_at_us",
         "state",
         "stream",
         "version",
+        "weigh_at",
+        "weight",
     )
 
     def __init__(self, stream: StreamId, kind: AggregateType, around: Surroundings) -> None:
         self.stream = stream
+        # For LiveActors, which estimates the weight in bytes once the version is ``weigh_at``.
         self.last_used = 0.0
+        self.weight = 0
+        self.weigh_at = 1
         self.busy = False
         self._kind = kind
         self._around = around
+        self._meter = around.meters.types[kind.name]
         self._partition = around.store.keys.partition(stream)
         self._planner = Planner(stream, kind, around.events)
         self._mailbox: list[Job] = []  # no deque: an empty one takes ten times the memory
-        self._row: list[Job] = []  # what was taken out of the mailbox last
+        self._row: Sequence[Job] = ()  # what was taken out of the mailbox last
         self._conflicts = 0  # of this row, until now
         # Held because the event loop itself only holds tasks weakly.
         self._task: asyncio.Task[None] | None = None
@@ -96,6 +112,7 @@ class Actor:
     def _forget(self) -> None:
         self.state: AnyAggregate = self._kind.cls()
         self.version: int = 0
+        self.occurred_at_us: int = 0  # of the event at this version
         self._loaded: bool = False
         self._kept: int = 0  # the version of the last snapshot
 
@@ -103,6 +120,19 @@ class Actor:
     def waiting(self) -> int:
         """How many of its commands have no answer yet."""
         return len(self._mailbox) + len(self._row)
+
+    def adopt(self, loaded: Loaded) -> None:
+        """Take over what a reader has found in the log, unless a command is under way."""
+        if self.busy or loaded.version <= self.version:
+            return
+        if not self._loaded:
+            self._kept = loaded.snapshot
+            self._loaded = True
+        self._stand_at(loaded.state, loaded.version, loaded.occurred_at_us)
+        self._around.fell_idle(self)
+
+    def _stand_at(self, state: AnyAggregate, version: int, occurred_at_us: int) -> None:
+        self.state, self.version, self.occurred_at_us = state, version, occurred_at_us
 
     def post(self, job: Job) -> None:
         """Put a command into the mailbox; its future gets the receipt or the error.
@@ -121,10 +151,11 @@ class Actor:
         append (loading, catching up, another attempt) goes on in a task.
         """
         self._around.capacity.release(len(self._row))
-        self._row = []
+        self._row = ()
         if not self._mailbox:
             self.busy = False
             self._task = None
+            self._around.fell_idle(self)
             return
         self._conflicts = 0
         taken, self._mailbox = self._mailbox[:MAX_ROW], self._mailbox[MAX_ROW:]
@@ -141,7 +172,11 @@ class Actor:
             self._see_through(partial(self._attempt, jobs))
 
     def _plan(self, jobs: Sequence[Job]) -> Plan:
-        return self._planner.plan(jobs, self.state, self.version)
+        start = time.perf_counter()
+        plan = self._planner.plan(jobs, self.state, self.version)
+        if plan.steps:
+            self._meter.decided(len(plan.steps), time.perf_counter() - start)
+        return plan
 
     def _on_outcomes(self, plan: Plan, outcomes: Outcomes) -> None:
         if isinstance(outcomes, Exception):
@@ -199,6 +234,8 @@ class Actor:
         for step, outcome in settled.answers:
             self._answer(step, outcome)
         anew = [step.job for step in settled.anew]
+        if anew:
+            self._meter.retries += 1
         for job in anew:
             if job.deadline is not None:
                 job.deadline.reopen()
@@ -208,13 +245,15 @@ class Actor:
 
     def _reach(self, step: Step, append: Append, outcome: Committed | Duplicate) -> None:
         """Take over the state after a step; ``append`` was the last one, and the log has it."""
-        self.state, self.version = step.state, step.version
-        if not self._snapshot_due():
-            return
         if isinstance(outcome, Committed):
-            self._keep(last_checksum(append, outcome))
+            self._stand_at(step.state, step.version, outcome.occurred_at_us)
+            if self._snapshot_due():
+                self._keep(last_checksum(append, outcome))
         else:
-            self._keep(outcome.records[-1].checksum)
+            last = outcome.records[-1]
+            self._stand_at(step.state, step.version, last.occurred_at_us)
+            if self._snapshot_due():
+                self._keep(last.checksum)
 
     async def _give_way(self, conflict: Conflicted) -> None:
         """Catch up with those who came first: what the answer brought, and what it had no room for.
@@ -225,6 +264,7 @@ class Actor:
         """
         if conflict.head < self.version:
             raise StreamVanished(self.stream, self.version, conflict.head)
+        self._meter.conflicts += 1
         self._apply(conflict.missed)
         if self.version < conflict.head:
             await self._catch_up()
@@ -287,8 +327,9 @@ class Actor:
         """Begin with what the log has."""
         around = self._around
         loaded = await load(around.store, around.events, self._kind, self.stream)
-        self.state, self.version, self._kept = loaded.state, loaded.version, loaded.snapshot
-        self._loaded = True
+        self._stand_at(loaded.state, loaded.version, loaded.occurred_at_us)
+        self._kept, self._loaded = loaded.snapshot, True
+        self._meter.loads += 1
         if self._snapshot_due():
             self._keep(loaded.checksum)
 
@@ -313,8 +354,8 @@ class Actor:
             if record.version != expected:
                 raise StreamGap(self.stream, expected, record.version)
         if records:
-            self.state = fold(self._around.events, self.state, records)
-            self.version = records[-1].version
+            state, last = fold(self._around.events, self.state, records), records[-1]
+            self._stand_at(state, last.version, last.occurred_at_us)
 
 
 _NO_PLAN = Plan([], [])

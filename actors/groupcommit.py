@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from whence.actors.metrics import Histogram
 from whence.store.append import Append, Outcome, size_of
 from whence.store.errors import OutcomeUnknown, StoreUnavailable
 from whence.store.eventstore import EventStore
@@ -32,10 +33,14 @@ class GroupCommit:
     Nobody waits for a group to fill: what is there goes out as soon as a call may start. In a
     Cluster each partition has groups of its own, so a server that is away keeps nobody from the
     others.
+
+    Args:
+        call_appends: is told how many appends each call has.
     """
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, call_appends: Histogram) -> None:
         self._store = store
+        self._call_appends = call_appends
         self._lanes: dict[int, _Lane] = {}
 
     def submit(self, row: Sequence[Append], done: Callable[[Outcomes], None]) -> None:
@@ -47,7 +52,7 @@ class GroupCommit:
         number = self._store.lane(row[0].stream)
         lane = self._lanes.get(number)
         if lane is None:
-            lane = self._lanes[number] = _Lane(self._store)
+            lane = self._lanes[number] = _Lane(self._store, self._call_appends)
         lane.submit(row, done)
 
     async def append(self, row: Sequence[Append]) -> Sequence[Outcome | Exception]:
@@ -68,8 +73,9 @@ class GroupCommit:
 class _Lane:
     """The appends that may go out in one call, and the calls with which they do."""
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, call_appends: Histogram) -> None:
         self._store = store
+        self._call_appends = call_appends
         self._waiting: deque[_Waiting] = deque()
         self._senders: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
         self._active = 0  # senders that will look at _waiting again
@@ -114,8 +120,10 @@ class _Lane:
     async def _send(self, group: list[_Waiting]) -> None:
         # Through the loop: what one actor makes of its outcomes cannot keep others from theirs.
         call_soon = asyncio.get_running_loop().call_soon
+        appends = [append for waiting in group for append in waiting.row]
+        self._call_appends.add(len(appends))
         try:
-            outcomes = await self._store.append_many([a for w in group for a in w.row])
+            outcomes = await self._store.append_many(appends)
         except Exception as error:  # every caller of the group has to learn of it
             for waiting in group:
                 call_soon(waiting.done, error)

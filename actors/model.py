@@ -2,7 +2,7 @@
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -49,6 +49,13 @@ class CommandType(NamedTuple):
         except msgspec.DecodeError as error:
             raise _as_invalid_command(str(error)) from None
         return {name: getattr(arguments, name) for name in self.arguments.__struct_fields__}
+
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of an ordinary call, by name. Raises TypeError as the call would."""
+        names = self.arguments.__struct_fields__
+        if len(args) > len(names) or not kwargs.keys().isdisjoint(names[: len(args)]):
+            raise TypeError(f"{self.name}() takes {', '.join(names) or 'nothing'}, each once")
+        return dict(zip(names, args, strict=False)) | dict(kwargs)
 
 
 class AggregateType(NamedTuple):

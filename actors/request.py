@@ -19,7 +19,8 @@ class CommandRequest(NamedTuple):
         command_id: stored with each of its events; made here if empty. One that the caller gives is
             remembered: the same command again, under the same id, gets the original answer and
             stores nothing. A command that was refused, or decided nothing, is decided anew.
-        within: seconds in which it has to be decided, from when the runtime gets it, or else it is
+        metadata: stored with each of its events.
+        within: seconds in which it has to be decided, behind all middleware, or else it is
             dropped; None sets no limit. Once it is decided and goes to the store, its caller waits
             for what became of it.
     """

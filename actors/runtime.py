@@ -2,26 +2,28 @@
 
 import asyncio
 import contextlib
-import itertools
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar, cast
 
 from whence.actors.actor import Actor, Surroundings
 from whence.actors.aggregate import Decision
 from whence.actors.capacity import Capacity
+from whence.actors.context import current_metadata
 from whence.actors.deadline import Deadline
 from whence.actors.groupcommit import GroupCommit
-from whence.actors.history import state_at
+from whence.actors.metrics import Meters, Metrics
+from whence.actors.middleware import Middleware, chain
 from whence.actors.model import AggregateType, AnyAggregate, WriteModel
+from whence.actors.passivation import IDLE_FOR, MAX_ACTORS, MAX_BYTES, Limits, LiveActors
 from whence.actors.plan import Job
+from whence.actors.reads import Reads, shutting_down
 from whence.actors.receipt import Receipt, Versioned
 from whence.actors.request import CommandRequest
 from whence.actors.sender import Sender
 from whence.actors.snapshots import Snapshots
 from whence.store.append import Remember
-from whence.store.errors import Conflict, DeadlineExceeded, Rejected, StoreUnavailable
+from whence.store.errors import Conflict, DeadlineExceeded, Overloaded, Rejected
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId, check_id
 from whence.store.metadata import NO_METADATA, Metadata
@@ -31,11 +33,6 @@ __all__ = ["CommandRequest", "Runtime"]
 A = TypeVar("A", bound=AnyAggregate)
 P = ParamSpec("P")
 
-# Seconds an actor may be idle before it is passivated, and how many may be live.
-IDLE_FOR = 300.0
-MAX_ACTORS = 100_000
-# How many busy actors are passed over to find an idle one.
-MAX_LOOKS = 16
 # Commands that may wait for their answers: of one aggregate, and of all.
 MAX_WAITING_EACH = 1_000
 MAX_WAITING = 50_000
@@ -44,8 +41,7 @@ MAX_WAITING = 50_000
 MAX_ATTEMPTS = 100
 # Events of an aggregate after which the next snapshot of its state is due.
 SNAPSHOT_EVERY = 500
-# Seconds between two looks for idle actors, and to finish what is under way at the end.
-SWEEP_EVERY = 5.0
+# Seconds to finish what is under way at the end.
 DRAIN_FOR = 20.0
 # Seconds for which a caller's command id is remembered: a day.
 REMEMBER_FOR = 86_400.0
@@ -61,6 +57,8 @@ class Runtime:
     Args:
         max_actors: how many may be live; the least recently used idle ones go first. Busy actors
             are never passivated, so a burst may exceed it while it lasts.
+        max_bytes: what live actors and their states may take, by an estimate; as with
+            ``max_actors``.
         idle_for: seconds after which an idle actor is passivated.
         remember_for: seconds for which command ids given by callers are remembered.
         snapshot_every: after how many events of an aggregate a snapshot of its state is kept, so
@@ -69,6 +67,7 @@ class Runtime:
             Overloaded at once.
         max_waiting_each: the same for each aggregate.
         max_attempts: how often a command is decided, when other processes keep writing first.
+        middleware: what happens around each command, the first one listed outermost.
     """
 
     def __init__(
@@ -77,37 +76,47 @@ class Runtime:
         model: WriteModel,
         *,
         max_actors: int = MAX_ACTORS,
+        max_bytes: int = MAX_BYTES,
         idle_for: float = IDLE_FOR,
         remember_for: float = REMEMBER_FOR,
         snapshot_every: int = SNAPSHOT_EVERY,
         max_waiting: int = MAX_WAITING,
         max_waiting_each: int = MAX_WAITING_EACH,
         max_attempts: int = MAX_ATTEMPTS,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
         self.store = store
         self.model = model
-        self._max_actors = max_actors
-        self._idle_for = idle_for
         self._remember_for = remember_for
         self._capacity = Capacity(max_waiting_each, max_waiting)
+        self._meters = Meters(model.aggregates)
         self._snapshots = Snapshots(store, snapshot_every)
+        limits = Limits(max_actors, max_bytes, idle_for)
+        self._live = LiveActors(self._make_actor, limits, self._meters)
         self._around = Surroundings(
             store,
             model.events,
-            GroupCommit(store),
+            GroupCommit(store, self._meters.call_appends),
             self._snapshots,
             self._capacity,
+            self._meters,
             max_attempts,
+            self._live.weigh,
         )
         self._command_ids = CommandIds()
-        # In the order of their last use: the first is the next to be passivated.
-        self._actors: dict[StreamId, Actor] = {}
+        self._reads = Reads(store, model.events, self._live, self._meters.look_streams)
+        self._outermost = chain(middleware, self._perform) if middleware else None
         self._sweeper: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
     def live_actors(self) -> int:
-        return len(self._actors)
+        return len(self._live)
+
+    def metrics(self) -> Metrics:
+        """What this runtime has done since it began, and what it holds now."""
+        meters = self._meters
+        return Metrics(self._live.shown(), meters.call_appends.shown(), meters.look_streams.shown())
 
     async def send(
         self,
@@ -126,13 +135,20 @@ class Runtime:
             Conflict: other processes kept writing first; nothing was stored.
             Overloaded: too many commands wait already; nothing was taken.
             OutcomeUnknown, StoreUnavailable, ServerRefused: see ``EventStore.append_many``.
+            Whatever a middleware raises.
         """
-        kind, _ = self.model.of_function(command)
+        kind, spec = self.model.of_function(command)
+        metadata = current_metadata()
+        if self._outermost is not None:
+            arguments = spec.named(args, kwargs)
+            return await self._outermost(
+                CommandRequest(kind, spec, id, arguments, metadata=metadata)
+            )
 
         def decide(state: AnyAggregate) -> Decision:
             return command(cast("A", state), *args, **kwargs)
 
-        return await self._post(kind, id, decide)
+        return await self._counted(kind, self._post(kind, id, decide, metadata=metadata))
 
     def options(
         self,
@@ -170,10 +186,28 @@ class Runtime:
             Conflict: also if the aggregate is at another version than the one expected.
             Others as ``send``.
         """
+        metadata = request.metadata.or_else(current_metadata())
+        if metadata is not request.metadata:
+            request = request._replace(metadata=metadata)
+        if self._outermost is not None:
+            return await self._outermost(request)
+        return await self._perform(request)
+
+    async def _perform(self, request: CommandRequest) -> Receipt:
+        """What is inside of all middleware."""
         decide_by = self._decide_by(request)
-        if not request.command_id:
-            return await self._ask(request, decide_by)
-        return await self._ask_once(request, decide_by)
+        ask = self._ask_once if request.command_id else self._ask
+        return await self._counted(request.kind, ask(request, decide_by))
+
+    async def _counted(self, kind: AggregateType, answer: Awaitable[Receipt]) -> Receipt:
+        meter = self._meters.types[kind.name]
+        try:
+            receipt = await answer
+        except BaseException as error:  # whatever it is, the caller gets it
+            meter.refused(error)
+            raise
+        meter.answered(receipt)
+        return receipt
 
     def _decide_by(self, request: CommandRequest) -> float | None:
         """The deadline of a request by the clock of the event loop."""
@@ -229,14 +263,28 @@ class Runtime:
             return None
         return Receipt.repeating(records, self.model.events)
 
-    async def get(self, aggregate: type[A], id: str) -> Versioned[A]:  # noqa: A002
-        """The state of an aggregate as the log has it now.
+    async def get(
+        self,
+        aggregate: type[A],
+        id: str,  # noqa: A002
+        *,
+        stale_ok: bool = False,
+    ) -> Versioned[A]:
+        """The state of an aggregate, with every event that any process had stored before the call.
+
+        Args:
+            stale_ok: a state that is in memory is good enough; what other processes have stored
+                since may be missing.
 
         Raises:
+            InvalidId, UnknownAggregate
             StreamNotFound: it has no event.
+            StoreUnavailable, ServerRefused: the server cannot be read.
+            CorruptStore: a stored event cannot be read, or events vanished.
         """
         kind = self.model.of_class(aggregate)
-        return cast("Versioned[A]", await state_at(self.store, self.model.events, kind, id))
+        stream = StreamId(kind.name, check_id(id))
+        return cast("Versioned[A]", await self._reads.get(kind, stream, stale_ok=stale_ok))
 
     def _post(
         self,
@@ -251,52 +299,27 @@ class Runtime:
         decide_by: float | None = None,
     ) -> asyncio.Future[Receipt]:
         if self._closed:
-            raise StoreUnavailable(self.store.address.shown, "this process is shutting down")
+            raise shutting_down(self.store)
         stream = StreamId(kind.name, check_id(id_))
-        actor = self._actors.get(stream)
-        self._capacity.take(stream, 0 if actor is None else actor.waiting)
+        actor = self._live.peek(stream)
+        try:
+            self._capacity.take(stream, 0 if actor is None else actor.waiting)
+        except Overloaded as error:
+            self._meters.types[kind.name].refused(error)
+            raise
         # The caller only waits for it: when it goes away, the actor still finishes the command.
         done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         deadline = None if decide_by is None else Deadline(stream, done, decide_by)
         command_id = command_id or self._command_ids.next()
         job = Job(decide, command_id, expected, metadata, remember, done, deadline)
-        self._live(kind, stream).post(job)
+        self._live.use(kind, stream).post(job)
         return done
 
-    def _live(self, kind: AggregateType, stream: StreamId) -> Actor:
-        actor = self._actors.pop(stream, None)
-        if actor is None:
-            self._make_room()
-            actor = Actor(stream, kind, self._around)
-        actor.last_used = time.monotonic()
-        self._actors[stream] = actor
-        return actor
-
-    def _make_room(self) -> None:
-        """Passivate idle actors until there is room; the least recently used ones are looked at."""
-        excess = len(self._actors) + 1 - self._max_actors
-        if excess <= 0:
-            return
-        oldest = itertools.islice(self._actors.items(), excess + MAX_LOOKS)
-        idle = [stream for stream, actor in oldest if not actor.busy]
-        for stream in idle[:excess]:
-            del self._actors[stream]
-
-    def _passivate_idle(self) -> None:
-        too_long_ago = time.monotonic() - self._idle_for
-        for stream, actor in list(self._actors.items()):
-            if actor.last_used > too_long_ago:
-                return
-            if not actor.busy:
-                del self._actors[stream]
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(min(SWEEP_EVERY, self._idle_for))
-            self._passivate_idle()
+    def _make_actor(self, kind: AggregateType, stream: StreamId) -> Actor:
+        return Actor(stream, kind, self._around)
 
     async def __aenter__(self) -> Self:
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._sweeper = asyncio.create_task(self._live.sweep())
         return self
 
     async def __aexit__(
@@ -316,10 +339,11 @@ class Runtime:
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
+        await self._reads.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_FOR):
                 await self._capacity.emptied()
-        for actor in self._actors.values():
+        for actor in self._live:
             actor.abandon()
-        self._actors.clear()
+        self._live.clear()
         await self._snapshots.close()

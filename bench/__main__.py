@@ -3,7 +3,19 @@
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import append, bulk, commands, fairness, growth, http, latency, load, memory, projection
+from bench import (
+    append,
+    bulk,
+    commands,
+    fairness,
+    growth,
+    http,
+    latency,
+    load,
+    memory,
+    projection,
+    reads,
+)
 from bench.figure import Figure
 from whence.cli.running import relax_gc
 
@@ -18,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "projection": projection.figures,
     "memory": memory.figures,
     "growth": growth.figures,
+    "reads": reads.figures,
 }
 
 

@@ -11,6 +11,7 @@ from bench.commands import AGGREGATES, APPENDS_PER_CALL, BareLoop, deposit
 from bench.figure import Figure, compared, figure, server
 from whence import open_store
 from whence.actors.groupcommit import GroupCommit
+from whence.actors.metrics import COUNTS, Histogram
 from whence.store.append import Committed
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId
@@ -43,7 +44,7 @@ class Grouped:
     """Callers that each wait for their append before they make the next one."""
 
     def __init__(self, store: EventStore) -> None:
-        self._commit = GroupCommit(store)
+        self._commit = GroupCommit(store, Histogram(COUNTS))
         self._ids = CommandIds()
         self._streams = [StreamId("grouped", str(number)) for number in range(AGGREGATES)]
         self._versions = [0] * AGGREGATES

@@ -80,7 +80,7 @@ def create_app(
     for kind in aggregates:
         _check_plural(kind, branches)
         commands = Commands(kind, runtime, max_body_bytes=max_body_bytes)
-        history = History(kind, events, store, live)
+        history = History(kind, runtime, live)
         branches[kind.plural] = AggregateBranch(kind, commands, history)
     health = Health(store, timeout=ready_within)
     describer = Describer(aggregates, domain.read_model.projections.values())

@@ -17,7 +17,9 @@ from whence.actors.request import CommandRequest
 from whence.actors.runtime import Runtime
 from whence.store.errors import InvalidInput, WhenceError
 from whence.store.ids import check_id
+from whence.store.metadata import Metadata
 from whence.web.lines import lines_of
+from whence.web.origin import metadata_of
 from whence.web.problems import Problem, problem_of
 
 NDJSON = "application/x-ndjson"
@@ -71,7 +73,7 @@ class Bulk:
             raise HTTPException(415, f"the body must be {NDJSON}, not {found[:80]!r}")
         if "content-encoding" in request.headers:
             raise HTTPException(415, "send the body without a content encoding")
-        return _Answers(self._runtime, self._limit)
+        return _Answers(self._runtime, self._limit, metadata_of(request.scope))
 
 
 class _Answers(Response):
@@ -81,11 +83,12 @@ class _Answers(Response):
     not read its answers, is not read from.
     """
 
-    def __init__(self, runtime: Runtime, limit: int) -> None:
+    def __init__(self, runtime: Runtime, limit: int, metadata: Metadata) -> None:
         super().__init__(media_type=NDJSON)
         del self.headers["content-length"]
         self._runtime = runtime
         self._limit = limit
+        self._metadata = metadata
         self._under_way: deque[asyncio.Future[BulkAnswer]] = deque()
         self._last: dict[tuple[str, str], asyncio.Future[BulkAnswer]] = {}
         self._line = 0
@@ -163,7 +166,13 @@ class _Answers(Response):
             check_id(found.idempotency_key, field="idempotency_key")
         arguments = command.decode(found.body)
         return CommandRequest(
-            kind, command, found.id, arguments, found.expected, found.idempotency_key
+            kind,
+            command,
+            found.id,
+            arguments,
+            found.expected,
+            found.idempotency_key,
+            self._metadata,
         )
 
     def _in_turn(self, asked: CommandRequest) -> "asyncio.Future[BulkAnswer]":

@@ -35,6 +35,7 @@ class CloudEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     causationid: str = ""
     who: str = ""
     reason: str = ""
+    traceparent: str = ""
 
 
 class CloudEvents:
@@ -67,4 +68,5 @@ class CloudEvents:
             known.causation_id,
             known.who,
             known.reason,
+            known.trace,
         )

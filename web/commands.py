@@ -15,6 +15,7 @@ from whence.store.errors import Conflict, InvalidInput, PreconditionFailed, show
 from whence.store.ids import StreamId, check_id, derived_id, new_id
 from whence.web.body import read_json
 from whence.web.conditions import conditional, expected_version
+from whence.web.origin import metadata_of
 from whence.web.parameters import parameters
 from whence.web.preferences import Answer, preferred
 from whence.web.replies import CommandReply, MinimalReply, StateReply, etag, reply
@@ -87,7 +88,13 @@ class Commands:
         answer = preferred(request)
         arguments = command.decode(await read_json(request, self._limit))
         asked = CommandRequest(
-            self._kind, command, id_, arguments, command_id=key, within=_within(request)
+            self._kind,
+            command,
+            id_,
+            arguments,
+            command_id=key,
+            metadata=metadata_of(request.scope),
+            within=_within(request),
         )
         if conditional(request):
             receipt = await self._run_if(request, asked)

@@ -5,11 +5,10 @@ from starlette.responses import Response
 
 from whence.actors.history import state_at
 from whence.actors.model import AggregateType
+from whence.actors.runtime import Runtime
 from whence.actors.why import explain
 from whence.store.errors import InvalidInput, StreamNotFound
-from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
-from whence.store.registry import EventRegistry
 from whence.web.cloudevents import CLOUDEVENTS, CloudEvents
 from whence.web.conditions import unchanged
 from whence.web.eventstream import EVENT_STREAM, EventStream
@@ -34,16 +33,15 @@ _LAST_EVENT_ID = "last-event-id"
 
 
 class History:
-    """Reads the aggregates of one kind from the store, never from a live actor."""
+    """Reads the aggregates of one kind: the newest state through the runtime, the past itself."""
 
-    def __init__(
-        self, kind: AggregateType, events: EventRegistry, store: EventStore, live: Live
-    ) -> None:
+    def __init__(self, kind: AggregateType, runtime: Runtime, live: Live) -> None:
         self._kind = kind
-        self._registry = events
-        self._store = store
+        self._runtime = runtime
+        self._registry = runtime.model.events
+        self._store = runtime.store
         self._live = live
-        self._cloud_events = CloudEvents(store.identity.uuid)
+        self._cloud_events = CloudEvents(runtime.store.identity.uuid)
 
     async def state(self, request: Request, id_: str) -> Response:
         """GET /orders/42, also as of a ``version`` or ``at`` a moment."""
@@ -52,7 +50,12 @@ class History:
         at = aware_moment(given, "at")
         if version is not None and at is not None:
             raise InvalidInput("give either version or at, not both", field="at")
-        found = await state_at(self._store, self._registry, self._kind, id_, version=version, at=at)
+        if version is None and at is None:
+            found = await self._runtime.get(self._kind.cls, id_)
+        else:
+            found = await state_at(
+                self._store, self._registry, self._kind, id_, version=version, at=at
+            )
         headers = etag(found.version)
         if unchanged(request, found.stream, found.version):
             return empty(status=304, headers=headers)

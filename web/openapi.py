@@ -137,7 +137,7 @@ class Describer:
             "operationId": f"{kind.name}-{url_name(command.name)}",
             "summary": summary,
             "tags": [kind.name],
-            "parameters": [_IDEMPOTENCY_KEY, _IF_MATCH, _MUST_NOT_EXIST, _PREFER, _WITHIN],
+            "parameters": [*_COMMAND_HEADERS, _IF_MATCH, _MUST_NOT_EXIST],
             "requestBody": self._body(command),
             "responses": {"200": done, "201": _created(done), **_COMMAND_PROBLEMS},
         }
@@ -149,7 +149,7 @@ class Describer:
             "operationId": f"new-{kind.name}-{url_name(command.name)}",
             "summary": f"{url_name(command.name)}, for a new {kind.name} whose id is made here",
             "tags": [kind.name],
-            "parameters": [_IDEMPOTENCY_KEY, _PREFER, _WITHIN],
+            "parameters": _COMMAND_HEADERS,
             "requestBody": self._body(command),
             "responses": {"200": done, "201": _created(done), **_COMMAND_PROBLEMS},
         }
@@ -301,3 +301,10 @@ _VERSION_TAG = _header("The version of the aggregate.", pattern='^"[0-9]+"$')
 _REPLAYED = _header("The command had been stored before.", enum=["true"])
 _WITHIN = _sent("Whence-Within", "Seconds in which the command has to be decided, or is dropped.")
 _WITHIN["schema"] = {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_WITHIN}
+_CORRELATION_ID = _sent(
+    "X-Correlation-ID",
+    "Names the story to which the events belong; stored with them.",
+    pattern=_ID["schema"]["pattern"],
+)
+_TRACEPARENT = _sent("traceparent", "The trace (W3C) to which the events belong; stored with them.")
+_COMMAND_HEADERS = [_IDEMPOTENCY_KEY, _PREFER, _WITHIN, _CORRELATION_ID, _TRACEPARENT]

@@ -109,7 +109,7 @@ async def test_nobody_sees_what_is_decided_and_not_stored(
     ours = asyncio.create_task(runtime.send(Counter.count, "1", step=100))
     await gate.wait_for(1)
 
-    (actor,) = runtime._actors.values()  # pyright: ignore[reportPrivateUsage]
+    (actor,) = runtime._live  # pyright: ignore[reportPrivateUsage]
     assert (actor.version, actor.state) == (1, Counter(total=1))
     assert (await runtime.get(Counter, "1")).state == Counter(total=1)
     await other.send(Counter.count, "1")
@@ -169,5 +169,5 @@ def posted(runtime: Runtime, decide: Callable[[Any], Counted]) -> asyncio.Future
 
 
 def waiting(runtime: Runtime) -> list[Job]:
-    (actor,) = runtime._actors.values()  # pyright: ignore[reportPrivateUsage]
+    (actor,) = runtime._live  # pyright: ignore[reportPrivateUsage]
     return actor._mailbox  # pyright: ignore[reportPrivateUsage]

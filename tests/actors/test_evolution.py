@@ -22,7 +22,7 @@ from tests.store.domain import NOON
 from whence import Event, Runtime
 from whence.actors.facts import Fact, History, import_history
 from whence.actors.history import state_at
-from whence.actors.runtime import CommandRequest
+from whence.actors.request import CommandRequest
 from whence.actors.why import explain
 from whence.store.append import Append
 from whence.store.errors import UnknownEventType, UpcastFailed

@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Sequence
 
 from tests.store.domain import Opened, append_of
 from whence.actors.groupcommit import GroupCommit
+from whence.actors.metrics import COUNTS, Histogram
 from whence.store.append import Append, Committed, Outcome
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
@@ -23,7 +24,7 @@ class Gated(EventStore):
 async def test_an_append_that_comes_as_the_last_sender_ends_is_sent(store: EventStore) -> None:
     gated = Gated(store.address, store.keys, store.identity)
     gated.gate = asyncio.Event()
-    commit = GroupCommit(gated)
+    commit = GroupCommit(gated, Histogram(COUNTS))
 
     async def append(times: int) -> None:
         for _ in range(times):
@@ -58,7 +59,7 @@ class Divided(EventStore):
 async def test_a_lane_that_gets_no_answer_keeps_nobody_from_the_others(store: EventStore) -> None:
     divided = Divided(store.address, store.keys, store.identity)
     divided.gate = asyncio.Event()
-    commit = GroupCommit(divided)
+    commit = GroupCommit(divided, Histogram(COUNTS))
 
     def append(id_: str) -> Coroutine[None, None, Sequence[Outcome | Exception]]:
         return commit.append([append_of(StreamId("account", id_), 0, Opened("x"))])

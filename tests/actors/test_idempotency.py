@@ -9,7 +9,7 @@ import pytest
 from tests.actors.domain import Counted, Counter, model
 from whence import Rejected, Runtime
 from whence.actors.receipt import Receipt
-from whence.actors.runtime import CommandRequest
+from whence.actors.request import CommandRequest
 from whence.store.append import Append, Outcome, Remember
 from whence.store.errors import CommandIdReused, CorruptStore, InvalidId
 from whence.store.eventstore import EventStore, open_store

@@ -9,7 +9,7 @@ import pytest
 from tests.actors.domain import Counted, Counter, model
 from tests.store.domain import Opened, append_of
 from whence import Rejected, Runtime
-from whence.actors.runtime import CommandRequest
+from whence.actors.request import CommandRequest
 from whence.store.append import NewEvent
 from whence.store.errors import (
     Conflict,

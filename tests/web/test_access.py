@@ -20,7 +20,7 @@ from whence.web.apikeys import ApiKeys, new_key
 from whence.web.app import create_app
 from whence.web.tokens import Tokens
 
-SECRETS, KEPT = zip(*[new_key(f"{scope}er", scope) for scope in SCOPES], strict=True)
+SECRETS, KEPT = zip(*[new_key(f"{scope}-key", scope) for scope in SCOPES], strict=True)
 READ, WRITE, ADMIN = SECRETS
 
 
@@ -257,4 +257,16 @@ def test_a_file_of_keys_with_a_mistake_is_named(tmp_path: Path, wrong: Any) -> N
 def test_a_file_of_keys_is_read(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     file.write_bytes(msgspec.json.encode([KEY]))
-    assert ApiKeys.read(file).principal(READ) == ("reader", "read")
+    assert ApiKeys.read(file).principal(READ) == ("read-key", "read")
+
+
+async def test_who_did_it_is_stored_with_the_event(guarded: Client) -> None:
+    line = msgspec.json.encode({"aggregate": "order", "id": "2", "command": "place", "body": PLACE})
+    await guarded.post("/orders/1/place", json=PLACE, headers=bearer(WRITE))
+    await guarded.post(
+        "/commands", content=line, headers=bearer(ADMIN) | {"content-type": "application/x-ndjson"}
+    )
+
+    for id_, who in (("1", "write-key"), ("2", "admin-key")):
+        events = (await guarded.get(f"/orders/{id_}/events", headers=bearer(READ))).json()["events"]
+        assert events[0]["metadata"] == {"who": who}

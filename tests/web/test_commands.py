@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from tests.web.client import CANCEL, ITEM, PLACE, Client, problem, stored
 from whence import Aggregate, Domain, Event, Rejected, Runtime, command, replace
 from whence.actors.receipt import Receipt
-from whence.actors.runtime import CommandRequest
+from whence.actors.request import CommandRequest
 from whence.store.errors import (
     ChecksumMismatch,
     Conflict,
