@@ -102,7 +102,17 @@ def second(base: str) -> None:
     assert "NoteWritten" in json.dumps(why), why
 
 
+def third() -> None:
+    """The test kit needs nothing that the wheel does not bring."""
+    sys.path.insert(0, ".")
+    from smoke_domain import Note, NoteWritten
+    from whence.testing import given
+
+    given(Note).when(Note.write, "hello").then(NoteWritten("hello")).then_state(text="hello")
+
+
 Path("smoke_domain.py").write_text(DOMAIN, encoding="utf-8")
 session(free_port(), first)
 session(free_port(), second)
+third()
 print("smoke: the installed wheel keeps and explains its events")

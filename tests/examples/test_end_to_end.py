@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 
-import anyio
 import pytest
 
 from examples.orders import domain
@@ -10,9 +9,8 @@ from tests.store.servers import EVERYWHERE
 from tests.web.client import CANCEL, PLACE, Client, problem
 from whence import Runtime
 from whence.projections.rebuild import rebuild
-from whence.projections.status import wait_until_caught_up
-from whence.projections.worker import Worker
 from whence.store.eventstore import EventStore
+from whence.testing.views import catch_up
 from whence.web.app import create_app
 
 pytestmark = EVERYWHERE
@@ -27,21 +25,13 @@ async def client(store: EventStore) -> AsyncIterator[Client]:
         yield client
 
 
-async def catch_up(store: EventStore) -> None:
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Worker(store, domain.read_model).run)
-        for projection in domain.read_model.projections.values():
-            await wait_until_caught_up(store, projection)
-        tasks.cancel_scope.cancel()
-
-
 async def test_orders_are_placed_cancelled_listed_and_explained(
     client: Client, store: EventStore
 ) -> None:
     await client.placed("1", "2", "3")
     await client.cancelled("4")
     problem(await client.command("/orders/4/ship", {"carrier": "DHL"}), 409, "rejected")
-    await catch_up(store)
+    await catch_up(store, domain.read_model)
 
     assert (await client.document("/views/order-list"))["total"] == 4
     assert (await client.document("/views/order-list?status=cancelled"))["total"] == 1
@@ -56,11 +46,11 @@ async def test_orders_are_placed_cancelled_listed_and_explained(
 async def test_a_rebuilt_view_equals_the_live_one(client: Client, store: EventStore) -> None:
     await client.placed("1", "2")
     await client.cancelled("3")
-    await catch_up(store)
+    await catch_up(store, domain.read_model)
     before = await client.document("/views/order-list")
 
     await rebuild(store, domain.read_model.projection("order-list"))
-    await catch_up(store)
+    await catch_up(store, domain.read_model)
 
     assert await client.document("/views/order-list") == before
 

@@ -86,6 +86,10 @@ class History(Generic[A]):
         self._go_on(encoded.event)
         self._keep_snapshot()
 
+    def check_command(self, command: Callable[..., Decision]) -> None:
+        """Raises UnknownCommand for what is no command of this aggregate."""
+        self._model.of_function(command)
+
     def decide(self, command: Callable[[A], Decision]) -> Decided:
         """Let a command decide on the state, and what it decides happen.
 

@@ -49,10 +49,12 @@ class Given(Generic[A]):
         Raises:
             AssertionError: the command decides otherwise the second time or changes the state, or
                 what it decides does not hold what ``given`` proves.
+            UnknownCommand: it is none of this aggregate.
             Others: what the command raises, except Rejected.
         """
         __tracebackhide__ = True
         history = self._history.copy()
+        history.check_command(command)
         story = [*_given(history), f"when   {_call(command, args, kwargs)}"]
         try:
             decided = history.decide(lambda state: command(state, *args, **kwargs))
