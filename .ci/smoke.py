@@ -45,6 +45,14 @@ class Notes(Projection[Row]):
 domain = Domain(aggregates=[Note], projections=[Notes])
 """
 
+# The test kit needs nothing that the wheel does not bring.
+TEST = """
+from smoke_domain import Note, NoteWritten
+from whence.testing import given
+
+given(Note).when(Note.write, "hello").then(NoteWritten("hello")).then_state(text="hello")
+"""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -102,17 +110,8 @@ def second(base: str) -> None:
     assert "NoteWritten" in json.dumps(why), why
 
 
-def third() -> None:
-    """The test kit needs nothing that the wheel does not bring."""
-    sys.path.insert(0, ".")
-    from smoke_domain import Note, NoteWritten
-    from whence.testing import given
-
-    given(Note).when(Note.write, "hello").then(NoteWritten("hello")).then_state(text="hello")
-
-
 Path("smoke_domain.py").write_text(DOMAIN, encoding="utf-8")
 session(free_port(), first)
 session(free_port(), second)
-third()
+subprocess.run([sys.executable, "-c", TEST], check=True)
 print("smoke: the installed wheel keeps and explains its events")
