@@ -56,7 +56,11 @@ def namespace() -> str:
     return f"t-{os.getpid()}-{next(_numbers)}"
 
 
-@pytest.fixture(params=["memory", "valkey"])
+# Which servers the tests of the store run on: memory, valkey, valkey8, redis.
+SERVERS = os.environ.get("WHENCE_TEST_SERVERS", "memory,valkey").split(",")
+
+
+@pytest.fixture(params=SERVERS)
 def url(request: pytest.FixtureRequest, namespace: str) -> str:
     """A server's URL: the test runs once on each kind."""
     if request.param == "memory":

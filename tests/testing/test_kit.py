@@ -193,8 +193,11 @@ class TestFailures:
 @pytest.mark.parametrize(
     ("claim", "sentence"),
     [
-        (lambda: given(broken.InPlace, Added("a")), "changed the state in place"),
-        (lambda: given(broken.InPlace).when(broken.InPlace.add, "a"), "changed the state in place"),
+        (lambda: given(broken.InPlace, Added("a")), "apply of Added(item='a') changed the state"),
+        (
+            lambda: given(broken.InPlace).when(broken.InPlace.add, "a"),
+            "apply of Added(item='a') changed the state",
+        ),
         (lambda: given(broken.Changing).when(broken.Changing.add, "a"), "is to return events only"),
         (lambda: given(broken.ChangingTheEvent, Measured([0])), "changed the event"),
         (lambda: given(broken.Ticking, Added("a")), "gives another state the second time"),
@@ -212,6 +215,10 @@ class TestFailures:
         ),
         (
             lambda: given(broken.Graded, Added("a"), Added("b")),
+            "the snapshot of version 1 leads to another state at version 2",
+        ),
+        (
+            lambda: given(broken.Graded, Added("a")).when(broken.Graded.add, "b"),
             "the snapshot of version 1 leads to another state at version 2",
         ),
     ],

@@ -47,7 +47,7 @@ def found_by(machine: type[AggregateMachine[Any]]) -> str:
 @pytest.mark.parametrize(
     ("aggregate", "sentence"),
     [
-        (broken.InPlace, "changed the state in place"),
+        (broken.InPlace, "apply of Added(item='') changed the state"),
         (broken.Changing, "is to return events only"),
         (broken.Ticking, "another state the second time"),
         (broken.Rolling, "decides otherwise the second time"),
