@@ -1,6 +1,8 @@
-"""Tests of aggregates that read as sentences, without a server and without an event loop.
+"""Tests of aggregates that read as sentences:
 
-given(Order, OrderPlaced("ann", items)).when(Order.ship, carrier="DHL").then(OrderShipped("DHL"))
+    given(Order, placed).when(Order.ship, carrier="DHL").then(OrderShipped("DHL"))
+
+No server and no event loop has a part in them.
 """
 
 import re

@@ -1,6 +1,8 @@
-"""Random commands against an aggregate, by Hypothesis: what no one thought of writing down.
+"""Random commands against an aggregate, by Hypothesis:
 
-TestOrder = aggregate_machine(Order).TestCase
+    TestOrder = aggregate_machine(Order).TestCase
+
+They come in rows that no one would think of writing down.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,8 +53,8 @@ def aggregate_machine(
     """A Hypothesis state machine that sends random commands to one aggregate.
 
     After every event it compares: the event comes back from storage equal; ``apply`` gives the same
-    state for it again and changes nothing in place; every earlier snapshot, read back and gone on
-    from, leads to the same state; and in the end a replay finds the same state at every version.
+    state for it again and changes nothing in place; each of the last 100 snapshots, read back and
+    gone on from, leads to the same state; and in the end a replay finds the same state at every version.
     A command may be rejected; any other exception is a failure, and Hypothesis shows the shortest
     row of commands that leads to it. ``.TestCase`` is what pytest collects.
 
