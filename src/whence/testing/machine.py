@@ -54,9 +54,9 @@ def aggregate_machine(
 
     After every event it compares: the event comes back from storage equal; ``apply`` gives the same
     state for it again and changes nothing in place; each of the last 100 snapshots, read back and
-    gone on from, leads to the same state; and in the end a replay finds the same state at every version.
-    A command may be rejected; any other exception is a failure, and Hypothesis shows the shortest
-    row of commands that leads to it. ``.TestCase`` is what pytest collects.
+    gone on from, leads to the same state; and in the end a replay finds the same state at every
+    version. A command may be rejected; any other exception is a failure, and Hypothesis shows the
+    shortest row of commands that leads to it. ``.TestCase`` is what pytest collects.
 
     Args:
         commands: of the aggregate; all unless given.
