@@ -45,6 +45,14 @@ class Notes(Projection[Row]):
 domain = Domain(aggregates=[Note], projections=[Notes])
 """
 
+# The test kit needs nothing that the wheel does not bring.
+TEST = """
+from smoke_domain import Note, NoteWritten
+from whence.testing import given
+
+given(Note).when(Note.write, "hello").then(NoteWritten("hello")).then_state(text="hello")
+"""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -105,4 +113,5 @@ def second(base: str) -> None:
 Path("smoke_domain.py").write_text(DOMAIN, encoding="utf-8")
 session(free_port(), first)
 session(free_port(), second)
+subprocess.run([sys.executable, "-c", TEST], check=True)
 print("smoke: the installed wheel keeps and explains its events")

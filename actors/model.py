@@ -158,8 +158,8 @@ def _read_aggregate(cls: type[AnyAggregate]) -> AggregateType:
         cls.__plural__,
         cls,
         commands,
-        _events_of(cls),
-        SnapshotCodec(cls, _events_of(cls)),
+        events_of(cls),
+        SnapshotCodec(cls, events_of(cls)),
     )
 
 
@@ -168,7 +168,8 @@ def _marked(cls: type[AnyAggregate]) -> list[tuple[str, Callable[..., Decision]]
     return [(name, method) for name, method in members if hasattr(method, COMMAND_MARK)]
 
 
-def _events_of(cls: type[AnyAggregate]) -> frozenset[type[Event]]:
+def events_of(cls: type[AnyAggregate]) -> frozenset[type[Event]]:
+    """The events that the class line of an aggregate names. Raises InvalidDomain without any."""
     bases: list[Any] = [base for c in cls.__mro__ for base in c.__dict__.get("__orig_bases__", ())]
     for base in bases:
         if typing.get_origin(base) is Aggregate:

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,20 +10,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.store.cluster_server import TestCluster, cluster_server
+from tests.store.servers import other_server, redis, valkey8
 from whence.store.embedded import EmbeddedServer
 from whence.store.eventstore import EventStore, open_store
+from whence.testing.conformance.keyspace import strange_keys
 
 # Hypothesis measures time by default; a test that is slow on a busy machine is no wrong test.
 settings.register_profile("whence", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("whence")
 
 _numbers = itertools.count()
-
-# Every key that grammar v1 allows; a test that leaves another one behind fails.
-_KEYS = re.compile(
-    rb"[a-z0-9-]+:identity"
-    rb"|\{[a-z0-9-]+:\d{3}\}:(feed|(e|snap):[\w.~-]+:[\w.~-]+|cmd:[\w.~-]+:[\w.~-]+:[\w.~-]+|(lease|cp|view):[\w.~-]+)"
-)
 
 
 @pytest.fixture(scope="session")
@@ -52,18 +47,42 @@ def cluster_url(cluster: TestCluster) -> str:
     return cluster.url
 
 
+@pytest.fixture(scope="session")
+def valkey8_url() -> Iterator[str]:
+    binary = valkey8()
+    with (
+        tempfile.TemporaryDirectory(prefix="whence-test-") as folder,
+        other_server(binary, Path(folder)) as url,
+    ):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    binary = redis()
+    with (
+        tempfile.TemporaryDirectory(prefix="whence-test-") as folder,
+        other_server(binary, Path(folder)) as url,
+    ):
+        yield url
+
+
 @pytest.fixture
 def namespace() -> str:
     return f"t-{os.getpid()}-{next(_numbers)}"
 
 
-@pytest.fixture(params=["memory", "valkey"])
+# Which servers the tests of the store run on: memory, valkey, valkey8, redis.
+SERVERS = os.environ.get("WHENCE_TEST_SERVERS", "memory,valkey").split(",")
+
+
+@pytest.fixture(params=SERVERS)
 def url(request: pytest.FixtureRequest, namespace: str) -> str:
     """A server's URL: the test runs once on each kind."""
     if request.param == "memory":
         return f"memory://{namespace}"
-    server: EmbeddedServer = request.getfixturevalue("valkey")
-    return server.url
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
 
 
 @pytest.fixture
@@ -81,6 +100,5 @@ async def store(url: str, namespace: str) -> AsyncIterator[EventStore]:
 async def check_keys(store: EventStore) -> None:
     """Fail on a key outside the grammar: it would be forgotten by backups, ACLs and Cluster."""
     replies = await store.replies_of_each(("KEYS", f"*{store.keys.namespace}:*"))
-    found: list[bytes] = [key for (keys,) in replies.values() for key in keys]
-    strange = [key for key in found if _KEYS.fullmatch(key) is None]
+    strange = strange_keys([key for (keys,) in replies.values() for key in keys])
     assert not strange, f"keys outside the grammar: {strange}"

@@ -19,10 +19,13 @@ from tests.projections.domain import (
     view_of,
     working,
 )
+from tests.store.servers import EVERYWHERE
 from whence.projections.query import find, get
 from whence.projections.status import status, wait_until_caught_up, wait_until_seen
 from whence.store.errors import UnknownField
 from whence.store.eventstore import EventStore
+
+pytestmark = EVERYWHERE
 
 
 async def test_an_event_becomes_a_row(store: EventStore) -> None:

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.projections.domain import CountRow, counts
+from tests.store.servers import EVERYWHERE
 from whence.projections.batch import Change
 from whence.projections.checkpoint import Checkpoints
 from whence.projections.lease import Leases
 from whence.store.eventstore import EventStore
 from whence.store.script import Script
 from whence.store.wire import Arg, Command, Reply
+
+pytestmark = EVERYWHERE
 
 LUA = Path(__file__).parents[2] / "projections" / "lua"
 SCRIPTS = {path.stem: path for path in LUA.glob("*.lua")}

@@ -9,8 +9,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from examples.orders import domain
 from tests.web.client import PLACE, Client, Json, problem
-from tests.web.test_views import catch_up
 from whence.store.eventstore import EventStore
+from whence.testing.views import catch_up
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_what_is_answered_is_what_it_says(
 ) -> None:
     placed = await client.command("/orders/42/place", PLACE)
     check(description, "/orders/{id}/place", "post", "201", placed.json())
-    await catch_up(store)
+    await catch_up(store, domain.read_model)
     for path in ("/orders/{id}", "/orders/{id}/events", "/orders/{id}/why"):
         document = await client.document(path.replace("{id}", "42"))
         check(description, path, "get", "200", document)

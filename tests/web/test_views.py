@@ -1,26 +1,15 @@
 """GET /views: the read models, kept up to date by a worker."""
 
-import anyio
 import pytest
 from msgspec import Struct
 
 from examples.orders import domain
 from tests.web.client import Client, problem
 from whence import Aggregate, Domain, Event, Projection, Recorded, Runtime, Views, on
-from whence.projections.status import wait_until_caught_up
-from whence.projections.worker import Worker
 from whence.store.errors import InvalidDomain
 from whence.store.eventstore import EventStore
+from whence.testing.views import catch_up
 from whence.web.app import create_app
-
-
-async def catch_up(store: EventStore) -> None:
-    """Run a worker until the views have all that is in the log."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Worker(store, domain.read_model).run)
-        for projection in domain.read_model.projections.values():
-            await wait_until_caught_up(store, projection)
-        tasks.cancel_scope.cancel()
 
 
 async def test_the_list_of_views_names_their_fields(client: Client) -> None:
@@ -36,7 +25,7 @@ async def test_the_list_of_views_names_their_fields(client: Client) -> None:
 async def test_the_rows_that_have_a_value(client: Client, store: EventStore) -> None:
     await client.placed("1", "2")
     await client.cancelled("3")
-    await catch_up(store)
+    await catch_up(store, domain.read_model)
 
     body = await client.document("/views/order-list?status=cancelled")
     assert (body["view"], body["total"], body["next"]) == ("order-list", 1, None)
@@ -51,7 +40,7 @@ async def test_the_rows_that_have_a_value(client: Client, store: EventStore) -> 
 
 async def test_page_by_page(client: Client, store: EventStore) -> None:
     await client.placed("a", "b", "c", "d", "e")
-    await catch_up(store)
+    await catch_up(store, domain.read_model)
 
     page = await client.document("/views/order-list?limit=2")
     pages = [page]
@@ -68,7 +57,7 @@ async def test_page_by_page(client: Client, store: EventStore) -> None:
 
 async def test_one_row(client: Client, store: EventStore) -> None:
     await client.placed("42")
-    await catch_up(store)
+    await catch_up(store, domain.read_model)
 
     row = await client.document("/views/order-list/42")
     assert (row["key"], row["status"]) == ("42", "pending")
@@ -78,7 +67,7 @@ async def test_one_row(client: Client, store: EventStore) -> None:
 
 async def test_a_view_over_several_aggregates(client: Client, store: EventStore) -> None:
     await client.placed("1", "2", "3")
-    await catch_up(store)
+    await catch_up(store, domain.read_model)
 
     (row,) = (await client.document("/views/sales-per-day"))["rows"]
     assert (row["orders"], row["total"]) == (3, 2_700)

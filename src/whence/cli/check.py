@@ -7,7 +7,8 @@ import click
 
 from whence.cli import text
 from whence.cli.annotations import as_github, as_text
-from whence.cli.settings import configured, find_domain
+from whence.cli.settings import find_domain
+from whence.project import configured
 from whence.store.designrules import check_design
 from whence.store.errors import InvalidDomain
 from whence.store.finding import Finding

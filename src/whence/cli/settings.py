@@ -3,7 +3,6 @@
 The environment is read here and nowhere else, as the defaults of options.
 """
 
-import tomllib
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import NamedTuple, TypeVar
 import click
 
 from whence.domain import Domain, load_domain
+from whence.project import configured
 from whence.store.durability import FSYNC, Durability, Promise
 from whence.store.embedded import EmbeddedServer, running_at
 from whence.store.errors import DataDirectoryInUse, InvalidSetting
@@ -109,29 +109,6 @@ def find_domain(path: str | None) -> Domain:
             '[tool.whence] with domain = "MODULE:NAME" into pyproject.toml'
         )
     return load_domain(found)
-
-
-def configured(name: str, form: str) -> str | None:
-    """What ./pyproject.toml says under [tool.whence]; None if it does not.
-
-    Raises:
-        InvalidSetting: it is no text, as ``form`` shows it, or the file cannot be read.
-    """
-    file = Path("pyproject.toml")
-    try:
-        settings = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise InvalidSetting(f"{file} cannot be read: {error}") from error
-    match settings:
-        case {"tool": {"whence": {**ours}}} if name in ours:
-            found = ours[name]
-            if isinstance(found, str):
-                return found
-            raise InvalidSetting(f'[tool.whence] {name} in {file} is {found!r}, not "{form}"')
-        case _:
-            return None
 
 
 @contextmanager

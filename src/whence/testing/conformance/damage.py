@@ -1,0 +1,95 @@
+"""What is said when the server holds something else than what was written."""
+
+import pytest
+
+from whence.store.append import Committed
+from whence.store.errors import (
+    ChecksumMismatch,
+    CorruptStore,
+    FeedGap,
+    ServerRefused,
+    StreamGap,
+)
+from whence.store.eventstore import EventStore
+from whence.store.reading import read_feed
+from whence.testing.conformance.accounts import Deposited, Opened, account, append_of
+from whence.testing.conformance.reads import events_of, feed_of, listed
+from whence.testing.conformance.suite import Suite
+
+
+async def ten_events(store: EventStore) -> None:
+    await store.append(append_of(account(), 0, *[Deposited(i) for i in range(10)]))
+
+
+class Damage(Suite):
+    """Events that are lost or changed are an error, never another history."""
+
+    async def test_a_missing_version_is_an_error_not_a_shorter_stream(
+        self, store: EventStore
+    ) -> None:
+        await ten_events(store)
+        await store.ask("XDEL", store.keys.stream(account()), "0-4")
+
+        with pytest.raises(StreamGap, match="version 5 where 4 should be"):
+            await events_of(store, account())
+
+    async def test_changed_bytes_are_noticed(self, store: EventStore) -> None:
+        await ten_events(store)
+        key = store.keys.stream(account("copied"))
+        (entry,) = await store.ask("XRANGE", store.keys.stream(account()), "0-1", "0-1")
+        await store.ask("XADD", key, "0-1", *entry[1])
+
+        with pytest.raises(ChecksumMismatch, match="version 1 of account/copied"):
+            await events_of(store, account("copied"))
+
+    async def test_a_missing_position_is_an_error_not_a_shorter_feed(
+        self, store: EventStore
+    ) -> None:
+        await ten_events(store)
+        partition = store.keys.partition(account())
+        await store.ask("XDEL", store.keys.feed(partition), "0-4")
+
+        with pytest.raises(FeedGap, match="position 5 where 4 should be"):
+            await feed_of(store, account())
+        with pytest.raises(FeedGap, match="position 5 where 4 should be"):
+            await listed(read_feed(store, partition, backwards=True))
+
+    async def test_an_event_that_is_not_where_the_feed_says_is_noticed(
+        self, store: EventStore
+    ) -> None:
+        await ten_events(store)
+        await store.ask("XDEL", store.keys.stream(account()), "0-10")
+
+        with pytest.raises(CorruptStore, match="names version 10 of account/42"):
+            await feed_of(store, account())
+
+    async def test_a_stream_in_a_broken_key_harms_only_itself(self, store: EventStore) -> None:
+        await store.ask("SET", store.keys.stream(account("broken")), "no stream")
+
+        outcomes = await store.append_many(
+            [
+                append_of(account("broken"), 0, Opened("ann")),
+                append_of(account("sound"), 0, Opened("bob")),
+            ]
+        )
+
+        assert isinstance(outcomes[0], ServerRefused)
+        assert isinstance(outcomes[1], Committed)
+
+    async def test_a_feed_in_a_broken_key_takes_no_event(self, store: EventStore) -> None:
+        await store.ask("SET", store.keys.feed(store.keys.partition(account())), "no feed")
+
+        with pytest.raises(ServerRefused, match="the feed of its partition is no stream"):
+            await store.append(append_of(account(), 0, Opened("ann")))
+
+        assert await store.head(account()) == 0
+
+    async def test_a_stream_that_whence_did_not_write_takes_no_event(
+        self, store: EventStore
+    ) -> None:
+        await store.ask("XADD", store.keys.stream(account()), "1-0", "name", "value")
+
+        with pytest.raises(ServerRefused, match="not written by Whence"):
+            await store.append(append_of(account(), 1, Opened("ann")))
+        with pytest.raises(CorruptStore, match="an entry that Whence did not write"):
+            await events_of(store, account())
