@@ -10,7 +10,7 @@ from whence.store.address import CALL_TIMEOUT
 from whence.store.errors import CorruptStore, ServerRefused
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_pointers
-from whence.store.wire import ServerError
+from whence.store.wire import Command, ServerError
 
 # One name for all workers: the lease says who reads, and a name per worker would stay for ever.
 _CONSUMER = "worker"
@@ -53,19 +53,22 @@ class Group:
         }
 
     async def read(
-        self, partitions: Sequence[int], count: int
+        self, partitions: Sequence[int], count: int, *, wait: bool = True
     ) -> dict[int, list[Pointer] | CorruptStore]:
         """At most ``count`` new pointers of each partition; empty when none came in time.
+
+        Unless it is to ``wait``, it takes what is there.
 
         On a Cluster this would be one call per node; here all feeds are on one server.
         """
         feeds = {self._keys.feed(number).encode(): number for number in partitions}
         head = ("XREADGROUP", "GROUP", self._projection, _CONSUMER, "COUNT", count)
-        blocking = ("BLOCK", self._block_ms, "NOACK", "STREAMS")
-        (reply,) = await self._wire.call([(*head, *blocking, *feeds, *(">" for _ in feeds))])
+        blocking: Command = ("BLOCK", self._block_ms) if wait else ()
+        streams: Command = ("NOACK", "STREAMS", *feeds, *(">" for _ in feeds))
+        (reply,) = await self._wire.call([(*head, *blocking, *streams)])
         if isinstance(reply, ServerError):
             raise ServerRefused(f"XREADGROUP of {self._projection}", str(reply))
-        if not reply and self._in_memory:
+        if wait and not reply and self._in_memory:
             await anyio.sleep(min(_MEMORY_PAUSE, self._block_ms / 1000))
         return {feeds[feed]: _parsed(entries) for feed, entries in _streams(reply)}
 

@@ -17,8 +17,9 @@ _LOOK_EVERY = 0.02
 class PartitionStatus(NamedTuple):
     """One partition of a view.
 
-    ``position`` of ``head`` events are in the view, ``lag`` are not. ``owner`` is the worker that
-    has it, or empty. ``failure`` says why it stands still, or is empty.
+    It has come to ``position`` of ``head`` events, ``lag`` are to go. ``owner`` is the worker that
+    has it, or empty. ``failure`` says why it stands still, or is empty. ``parked`` aggregates have
+    events that it has passed and that are not in the view.
     """
 
     partition: int
@@ -28,6 +29,7 @@ class PartitionStatus(NamedTuple):
     epoch: int
     owner: str
     failure: str
+    parked: int
 
 
 async def status(store: EventStore, projection: Projection[Any]) -> list[PartitionStatus]:
@@ -45,6 +47,7 @@ async def status(store: EventStore, projection: Projection[Any]) -> list[Partiti
             *(("HMGET", keys.checkpoint(n, name), *STANDING_FIELDS) for n in numbers),
             *(("GET", keys.lease(n, name)) for n in numbers),
             *(("XREVRANGE", keys.feed(n), "+", "-", "COUNT", 1) for n in numbers),
+            *(("HLEN", keys.parked(n, name)) for n in numbers),
         ]
     )
     found: list[PartitionStatus] = []
@@ -62,6 +65,7 @@ async def status(store: EventStore, projection: Projection[Any]) -> list[Partiti
                 standing.epoch,
                 (owner or b"").decode(),
                 standing.failure,
+                replies[3 * keys.partitions + n],
             )
         )
     return found

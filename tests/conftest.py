@@ -22,7 +22,7 @@ _numbers = itertools.count()
 # Every key that grammar v1 allows; a test that leaves another one behind fails.
 _KEYS = re.compile(
     rb"[a-z0-9-]+:identity"
-    rb"|\{[a-z0-9-]+:\d{3}\}:(feed|(e|snap):[\w.~-]+:[\w.~-]+|cmd:[\w.~-]+:[\w.~-]+:[\w.~-]+|(lease|cp|view):[\w.~-]+)"
+    rb"|\{[a-z0-9-]+:\d{3}\}:(feed|(e|snap):[\w.~-]+:[\w.~-]+|cmd:[\w.~-]+:[\w.~-]+:[\w.~-]+|(lease|cp|view|parked|skipped|asked):[\w.~-]+)"
 )
 
 
