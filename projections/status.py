@@ -7,6 +7,7 @@ import anyio
 
 from whence.projections.checkpoint import STANDING_FIELDS, parse_standing
 from whence.projections.projection import Projection
+from whence.store.errors import ViewBehind
 from whence.store.eventstore import EventStore
 from whence.store.feed import parse_pointers
 
@@ -78,10 +79,12 @@ async def wait_until_seen(
     *,
     timeout_s: float = 10.0,
 ) -> None:
-    """Return when the view has applied these positions, by partition.
+    """Return when the view has come to these positions, by partition.
+
+    Events that are parked count as passed: who needs to know uses ``Freshness``.
 
     Raises:
-        TimeoutError: it has not after ``timeout_s`` seconds; the sentence says how far it is.
+        ViewBehind: it has not after ``timeout_s`` seconds; the sentence says how far it is.
         StoreUnavailable, ServerRefused
     """
     wanted = {n: position for n, position in positions.items() if position > 0}
@@ -93,16 +96,13 @@ async def wait_until_seen(
                 return
             await anyio.sleep(_LOOK_EVERY)
     n = next((n for n, position in wanted.items() if reached.get(n, 0) < position), 0)
-    raise TimeoutError(
-        f"projection {projection.name} is at position {reached.get(n, 0)} of partition {n} after "
-        f"{timeout_s:g} s, and not yet at {wanted[n]}: is a worker running, and is it halted?"
-    )
+    raise ViewBehind(projection.name, n, wanted[n], reached.get(n, 0), timeout_s)
 
 
 async def wait_until_caught_up(
     store: EventStore, projection: Projection[Any], *, timeout_s: float = 10.0
 ) -> None:
-    """Return when the view has applied all that is in the log now; raises as above."""
+    """Return when the view has come to the end of the log as it is now; raises as above."""
     numbers = range(store.keys.partitions)
     heads = await store.feed_heads(numbers)
     await wait_until_seen(

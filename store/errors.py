@@ -461,8 +461,8 @@ class EventParked(WhenceError):
         self.version = version
         super().__init__(
             f"the event at position {position} of partition {partition} is not in projection "
-            f"{projection}: {stream} is parked there since version {version}, which could not be "
-            "applied; `whence projections parked` says why"
+            f"{projection}: version {version} of {stream} is parked there, or waits for an earlier "
+            "one that is; `whence projections parked` says why"
         )
 
 

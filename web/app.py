@@ -12,6 +12,7 @@ from starlette.routing import Route
 from whence.actors.model import AggregateType
 from whence.actors.runtime import Runtime
 from whence.domain import Domain
+from whence.projections.freshness import WAIT_WITHIN
 from whence.store.errors import InvalidDomain
 from whence.store.eventstore import EventStore
 from whence.web.aggregates import AggregateBranch
@@ -38,24 +39,27 @@ def create_app(
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
     ready_within: float = READY_WITHIN,
+    wait_within: float = WAIT_WITHIN,
 ) -> Starlette:
     """The web front end of a domain. The caller opens and closes the store and the runtime.
 
     Args:
         max_body_bytes: of one request; a larger one is refused before it is read to its end.
         ready_within: seconds that the store has to answer /readyz.
+        wait_within: seconds that a view has to come to the position that a reader waits for.
 
     Raises:
         InvalidDomain: two aggregates would have one address, or a type has no form in JSON.
     """
     aggregates = list(domain.write_model.aggregates.values())
-    branches: dict[str, Branch] = {"views": ViewsBranch(domain.read_model, store)}
+    views = ViewsBranch(domain.read_model, store, wait_within=wait_within)
+    branches: dict[str, Branch] = {"views": views}
     for kind in aggregates:
         _check_plural(kind, branches)
         commands = Commands(kind, runtime, max_body_bytes=max_body_bytes)
         history = History(kind, domain.write_model.events, store)
         branches[kind.plural] = AggregateBranch(kind, commands, history)
-    health = Health(store, timeout=ready_within)
+    health = Health(store, domain.read_model, timeout=ready_within)
     describer = Describer(aggregates, domain.read_model.projections.values())
     document = describer.document(metadata.version("whence"))
     app = Starlette(

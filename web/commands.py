@@ -51,6 +51,8 @@ class Commands:
         )
         receipt = await self._runtime.execute(asked)
         headers = etag(receipt.version)
+        if receipt.position:  # what a reader of the views may wait for
+            headers["whence-position"] = f"{receipt.partition}:{receipt.position}"
         if receipt.repeated:
             headers["idempotency-replayed"] = "true"
         if receipt.created:

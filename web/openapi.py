@@ -129,12 +129,12 @@ class Describer:
             ]
         }
         filters = [_query(name, _TEXT) for name in projection.rows.fields]
-        paging = [_query("limit", _whole(1)), _query("after", _TEXT)]
+        paging = [_query("limit", _whole(1)), _query("after", _TEXT), *_WAITING]
         rows = self._refined("A page of its rows", replies.ViewReply, {"rows": {"items": row}})
         one: Json = {"description": "The row", "content": _content("application/json", row)}
         return {
             base: _get(f"The rows of {projection.name}", "views", [*filters, *paging], rows),
-            f"{base}/{{key}}": _get("One row", "views", [_path("key")], one),
+            f"{base}/{{key}}": _get("One row", "views", [_path("key"), *_WAITING], one),
         }
 
     def _why(self) -> Json:
@@ -196,3 +196,15 @@ _IDEMPOTENCY_KEY: Json = {
     "description": "The same command again, under the same key, gets the original answer.",
     "schema": _TEXT | {"pattern": _ID["schema"]["pattern"]},
 }
+_POSITIONS: Json = _TEXT | {"pattern": "^[0-9]{1,4}:[0-9]{1,15}( *, *[0-9]{1,4}:[0-9]{1,15})*$"}
+_WAITING: list[Json] = [
+    _query("wait_for", _POSITIONS),
+    {
+        "name": "Whence-Wait-For",
+        "in": "header",
+        "required": False,
+        "description": "Answer when the view has applied this position: the Whence-Position of a "
+        "command's answer.",
+        "schema": _POSITIONS,
+    },
+]

@@ -87,6 +87,8 @@ KINDS: dict[type[Exception], Kind] = {
         "The event store is not as durable as it should be",
         "nothing was stored; the operator finds the reason in the log",
     ),
+    errors.ViewBehind: Kind(503, "view-behind", "The view has not come so far yet"),
+    errors.EventParked: Kind(503, "event-parked", "The view goes on without this event for now"),
     errors.CorruptStore: Kind(500, "corrupt-store", "The stored events contradict themselves"),
     errors.UnknownEventType: Kind(500, "unknown-event-type", "A stored event has an unknown type"),
     errors.ViewError: Kind(500, "view-mismatch", "The view and its projection do not fit"),
@@ -108,13 +110,15 @@ _BY_STATUS: dict[int, Kind] = {
 }
 
 _RETRY_AFTER = {"retry-after": "1"}
+# What may pass without anybody's help.
+_SOON = (errors.StoreUnavailable, errors.ViewBehind)
 
 
 async def _domain_problem(request: Request, error: Exception) -> Response:
     kind = next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), INTERNAL)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s %s: %s", request.method, _instance(request), error)
-    retry = _RETRY_AFTER if isinstance(error, errors.StoreUnavailable) else None
+    retry = _RETRY_AFTER if isinstance(error, _SOON) else None
     return _response(request, kind, error, retry)
 
 

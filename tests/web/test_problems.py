@@ -41,6 +41,7 @@ def test_the_types_are_for_ever() -> None:
         "aggregate-not-found": 404,
         "conflict": 409,
         "corrupt-store": 500,
+        "event-parked": 503,
         "internal-error": 500,
         "invalid-command": 422,
         "invalid-event": 422,
@@ -59,5 +60,6 @@ def test_the_types_are_for_ever() -> None:
         "unknown-field": 404,
         "unknown-view": 404,
         "version-not-found": 404,
+        "view-behind": 503,
         "view-mismatch": 500,
     }
