@@ -20,11 +20,13 @@ from whence.projections.settings import WorkerSettings
 from whence.store.address import CALL_TIMEOUT
 from whence.store.errors import (
     CorruptStore,
+    InvalidInput,
     LeaseLost,
     NotParked,
     ServerRefused,
     StoreUnavailable,
     WhenceError,
+    shown,
 )
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
@@ -32,6 +34,8 @@ from whence.store.script import Script, ScriptCall, run_scripts
 from whence.store.wire import ConnectionLost, ServerError, Wire
 
 ASK = Script.read(Path(__file__).parent / "lua" / "ask.lua")
+
+MAX_REASON = 500
 
 # Seconds between two looks at what became of a request.
 _LOOK_EVERY = 0.05
@@ -86,7 +90,11 @@ async def skip(
 
     Who decided that, when and why is kept for good, see ``skipped_events``; the view does without
     the event in a rebuild as well. As ``retry`` otherwise.
+
+    Raises:
+        InvalidInput: the reason is empty, too long or no text.
     """
+    _check_reason(reason)
     desk = _Desk(store, projection, settings or WorkerSettings())
     return await desk.ask(stream, "skip", reason, timeout_s)
 
@@ -198,6 +206,15 @@ async def leave(
             raise ServerRefused(f"{ASK.name}.lua on {call.keys[0]!s}", str(answer))
         case _:
             raise CorruptStore(f"{ASK.name}.lua answered {answer!r}")
+
+
+def _check_reason(reason: str) -> None:
+    if not 1 <= len(reason.strip()) <= MAX_REASON or not reason.isprintable():
+        raise InvalidInput(
+            f"{shown(reason)} is not a reason that others can read: write 1 to {MAX_REASON} "
+            "characters on one line",
+            field="reason",
+        )
 
 
 def _who() -> str:

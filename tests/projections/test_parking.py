@@ -32,7 +32,7 @@ from whence.projections.requests import retry, skip
 from whence.projections.settings import WorkerSettings
 from whence.projections.status import status, wait_until_caught_up
 from whence.projections.views import Views
-from whence.store.errors import NotParked
+from whence.store.errors import InvalidInput, NotParked
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.store.recorded import Recorded
@@ -318,6 +318,13 @@ class TestASkip:
                     await anyio.sleep(0.01)
         assert await skipped_events(store, parcels) == []
         assert (await parked_of(store))[parcel(1)].note.version == 2
+
+    @pytest.mark.parametrize("reason", ["", "  ", "x" * 501, "a\nb", "\udcff"])
+    async def test_needs_a_reason_that_others_can_read(
+        self, store: EventStore, reason: str
+    ) -> None:
+        with pytest.raises(InvalidInput, match="is not a reason that others can read"):
+            await skip(store, parcels, parcel(1), reason)
 
     async def test_lets_a_damaged_event_go_and_keeps_the_next_ones(self, store: EventStore) -> None:
         stream = parcel(1)
