@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import commands, http, load, memory, projection
+from bench import commands, freshness, http, load, memory, projection
 from bench.figure import Figure
 from whence.cli.running import relax_gc
 
@@ -12,6 +12,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "http": http.figures,
     "load": load.figures,
     "projection": projection.figures,
+    "freshness": freshness.figures,
     "memory": memory.figures,
 }
 
