@@ -136,6 +136,7 @@ class Follower:
         mismatches = await check_anchors(self._store, self._name, leases)
         refused = await self._group.set_back(leases)
         self._held.update((lease.partition, lease) for lease in leases)
+        self._retries.inherit(leases)
         await self._handle({**refused, **mismatches})
 
     async def _check_quiet(self) -> None:

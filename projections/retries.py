@@ -46,11 +46,21 @@ class Retries:
         self._settings = settings
         self._running: dict[StreamId, _Retry] = {}
         self._due: dict[StreamId, float] = {}  # readings of time.monotonic()
+        self._known: set[StreamId] = set()
+        self._inherited: set[StreamId] = set()
 
     @property
     def running(self) -> bool:
         """Whether there is something to do now."""
         return bool(self._running)
+
+    def inherit(self, leases: Sequence[Lease]) -> None:
+        """Try each sequence once that another worker has left parked: it ran other code, perhaps.
+
+        So a release that mends a handler, or knows a new event, mends the view by being started.
+        """
+        for lease in leases:
+            self._inherited |= lease.parked.keys() - self._known
 
     async def look(self, leases: Sequence[Lease]) -> None:
         """Find out what is to be tried: one round trip if anything is parked, none otherwise.
@@ -61,8 +71,9 @@ class Retries:
         """
         self._running.clear()
         parked = [lease for lease in leases if lease.parked and lease.active]
-        waiting = {stream for lease in parked for stream in lease.parked}
-        self._due = {stream: at for stream, at in self._due.items() if stream in waiting}
+        self._known = {stream for lease in parked for stream in lease.parked}
+        self._inherited &= self._known
+        self._due = {stream: at for stream, at in self._due.items() if stream in self._known}
         name = self._projection.name
         replies = await self._store.ask_many(
             [("HGETALL", self._store.keys.asked(lease.partition, name)) for lease in parked]
@@ -161,9 +172,12 @@ class Retries:
         else:
             del self._running[stream]
             self._due.pop(stream, None)
+            self._inherited.discard(stream)
 
     def _is_due(self, stream: StreamId, note: Note) -> bool:
         """Whether its pause is over; it is counted from when this follower first saw the note."""
+        if stream in self._inherited:
+            return True
         if note.attempts >= self._settings.attempts:
             return False
         pause = self._settings.retry_ms * 2 ** (note.attempts - 1) if note.attempts else 0

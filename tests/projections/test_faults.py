@@ -127,6 +127,8 @@ class TestALogThatChanged:
             found = await until(store, lambda found: found[number].failure != "")
             assert "the log was rolled back under it" in found[number].failure
             assert f"{lost}@2#" in found[number].failure
+            assert f"at position 2 of partition {number}, where the log" in found[number].failure
+            assert "run `whence projections rebuild counts`" in found[number].failure
             await record(store, intact, Sent("Riga"))
             await until(store, lambda found: found[store.keys.partition(intact)].position == 1)
             assert (await status(store, counts))[number].position == 2
@@ -170,6 +172,32 @@ class TestALogThatChanged:
             await until(store, lambda found: found[store.keys.partition(intact)].lag == 0)
         assert "goes on at position 3 where 2 should be" in found[number].failure
         assert found[number].position <= 1
+
+    async def test_every_batch_is_checked_for_a_gap_and_not_only_the_first(
+        self, store: EventStore
+    ) -> None:
+        number = store.keys.partition(parcel(1))
+        await record(store, parcel(1), Sent("Riga"), *[Weighed(n) for n in range(5)])
+        await store.ask("XDEL", store.keys.feed(number), "5-0")
+        settings = WorkerSettings(lease_ms=3_000, poll_ms=50, retry_ms=20, batch=2)
+        async with working(store, only(Counts), settings):
+            found = await until(store, lambda found: found[number].failure != "")
+        assert found[number].position == 4
+        assert f"the feed of partition {number} goes on at position 6 where 5 should be" in (
+            found[number].failure
+        )
+        assert await view_of(store, counts) == {"1": CountRow(4)}
+
+    async def test_an_event_that_the_feed_names_and_nobody_has_is_a_lost_one(
+        self, store: EventStore
+    ) -> None:
+        number = store.keys.partition(parcel(1))
+        await record(store, parcel(1), Sent("Riga"))
+        await store.ask("DEL", store.keys.stream(parcel(1)))
+        async with working(store, only(Counts)):
+            found = await until(store, lambda found: found[number].failure != "")
+        assert f"the feed names version 1 of {parcel(1)} at position 1" in found[number].failure
+        assert (found[number].position, found[number].parked) == (0, 0)
 
     async def test_a_foreign_entry_in_a_feed_halts_the_partition_and_no_other(
         self, store: EventStore
