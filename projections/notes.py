@@ -52,9 +52,14 @@ class Note(msgspec.Struct, frozen=True):
         return cls(event.version, event.position, event.type, reason)
 
     def failed_again(self, before: "Note") -> "Note":
-        """This note, if the one ``before`` was of the same event one attempt earlier."""
-        same = self.version == before.version
-        return replace(self, attempts=before.attempts + 1) if same else self
+        """This note; if the one ``before`` was of the same event, it counts the attempts on.
+
+        A damaged event does not tell its position; who came to it by the feed knew it.
+        """
+        if self.version != before.version:
+            return self
+        position = self.position or before.position
+        return replace(self, attempts=before.attempts + 1, position=position)
 
 
 class Skip(msgspec.Struct, frozen=True):

@@ -86,6 +86,7 @@ def boxes(tmp_path: Path) -> Any:
     (tmp_path / "boxes.py").write_text(DOMAIN)
     (tmp_path / "broken").write_text("")
     with Program("dev", "boxes:domain", "--port", "0", cwd=tmp_path) as program:
+        program.until_says("http://")
         yield Boxes(tmp_path, program)
 
 
