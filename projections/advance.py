@@ -1,5 +1,6 @@
 """The one way in which a view moves on: pointers in, rows and checkpoint committed."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,13 +8,17 @@ import anyio.lowlevel
 
 from whence.projections.batch import Batch, Change
 from whence.projections.checkpoint import Checkpoints
-from whence.projections.fetch import fetch_all
+from whence.projections.fetch import Fetched, fetch_all
 from whence.projections.lease import Lease
 from whence.projections.projection import Projection
+from whence.projections.settings import WorkerSettings
 from whence.store.errors import CorruptStore, LeaseLost, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer
-from whence.store.recorded import Recorded
+
+log = logging.getLogger("whence.projections")
+
+_DEFAULTS = WorkerSettings()
 
 
 class Advance:
@@ -24,16 +29,24 @@ class Advance:
     """
 
     def __init__(
-        self, store: EventStore, projection: Projection[Any], checkpoints: Checkpoints
+        self,
+        store: EventStore,
+        projection: Projection[Any],
+        checkpoints: Checkpoints,
+        settings: WorkerSettings = _DEFAULTS,
     ) -> None:
         self._store = store
         self._projection = projection
         self._checkpoints = checkpoints
+        self._most_parked = settings.most_parked if projection.on_failure == "park" else 0
 
     async def apply(
         self, pieces: Sequence[tuple[Lease, Sequence[Pointer]]]
     ) -> tuple[dict[int, int], dict[int, WhenceError]]:
         """Apply the events behind the pointers, which follow on from the position of each lease.
+
+        Those of parked streams are passed: they wait in their stream. What cannot be applied is
+        parked with the same commit, or ends the partition's piece, as the projection has it.
 
         Returns:
             How many events were committed, and what ended a partition's piece early: LeaseLost,
@@ -47,7 +60,7 @@ class Advance:
         leases = {lease.partition: lease for lease, _ in pieces}
         errors: dict[int, WhenceError] = {}
         fetched = await fetch_all(self._store, {lease.partition: p for lease, p in pieces})
-        batches = await self._batches(fetched, errors)
+        batches = await self._batches(fetched, leases, errors)
         changes = await self._changes(batches, errors)
         current: list[tuple[Lease, Change]] = []
         for partition, change in changes.items():
@@ -60,13 +73,15 @@ class Advance:
         for (lease, change), error in zip(current, outcomes, strict=True):
             if error is None:
                 done[lease.partition] = change.events
+                self._report(batches[lease.partition])
             else:
                 errors[lease.partition] = error
         return done, errors
 
     async def _batches(
         self,
-        fetched: Mapping[int, list[Recorded] | CorruptStore],
+        fetched: Mapping[int, list[Fetched] | CorruptStore],
+        leases: Mapping[int, Lease],
         errors: dict[int, WhenceError],
     ) -> dict[int, Batch]:
         batches: dict[int, Batch] = {}
@@ -74,7 +89,14 @@ class Advance:
             if isinstance(records, CorruptStore):
                 errors[partition] = records
             else:
-                batches[partition] = Batch(self._projection, records)
+                lease = leases[partition]
+                batches[partition] = Batch(
+                    self._projection,
+                    records,
+                    parked=lease.parked,
+                    skipped=lease.skipped,
+                    room=max(0, self._most_parked - len(lease.parked)),
+                )
                 # Handlers hold up the event loop; the leases have to be renewed meanwhile.
                 await anyio.lowlevel.checkpoint()
         return batches
@@ -83,7 +105,7 @@ class Advance:
         self, batches: Mapping[int, Batch], errors: dict[int, WhenceError]
     ) -> dict[int, Change]:
         wanted = {partition: list(batch.wanted) for partition, batch in batches.items()}
-        stored = await self._load(wanted)
+        stored = await load_rows(self._store, self._projection, wanted)
         changes: dict[int, Change] = {}
         for partition, batch in batches.items():
             change = batch.settle(stored[partition])
@@ -94,17 +116,35 @@ class Advance:
             await anyio.lowlevel.checkpoint()
         return changes
 
-    async def _load(
-        self, wanted: Mapping[int, Sequence[str]]
-    ) -> dict[int, dict[str, bytes | None]]:
-        asked = {partition: keys for partition, keys in wanted.items() if keys}
-        replies = await self._store.ask_many(
-            [
-                ("HMGET", self._store.keys.view(partition, self._projection.name), *keys)
-                for partition, keys in asked.items()
-            ]
-        )
-        rows: dict[int, dict[str, bytes | None]] = {partition: {} for partition in wanted}
-        for (partition, keys), reply in zip(asked.items(), replies, strict=True):
-            rows[partition] = dict(zip(keys, reply, strict=True))
-        return rows
+    def _report(self, batch: Batch) -> None:
+        """Nothing is set aside in silence."""
+        for stream, note in batch.parked.items():
+            log.error(
+                "projection %s has parked %s from version %d on, and goes on without it: %s",
+                self._projection.name,
+                stream,
+                note.version,
+                note.reason,
+                exc_info=batch.errors[stream],
+            )
+
+
+async def load_rows(
+    store: EventStore, projection: Projection[Any], wanted: Mapping[int, Sequence[str]]
+) -> dict[int, dict[str, bytes | None]]:
+    """The stored rows of these keys, by partition; None where there is none. One round trip.
+
+    Raises:
+        StoreUnavailable, ServerRefused: the server cannot be read.
+    """
+    asked = {partition: keys for partition, keys in wanted.items() if keys}
+    replies = await store.ask_many(
+        [
+            ("HMGET", store.keys.view(partition, projection.name), *keys)
+            for partition, keys in asked.items()
+        ]
+    )
+    rows: dict[int, dict[str, bytes | None]] = {partition: {} for partition in wanted}
+    for (partition, keys), reply in zip(asked.items(), replies, strict=True):
+        rows[partition] = dict(zip(keys, reply, strict=True))
+    return rows

@@ -1,73 +1,137 @@
 """One partition's next events and what they make of its rows: pure, between reading and commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from whence.projections.fetch import Damaged, Fetched
+from whence.projections.notes import Note, Skip, Skipped
 from whence.projections.projection import Projection
 from whence.projections.views import Operation, Put, Update
 from whence.store.errors import InvalidRow, ProjectionFailed
-from whence.store.recorded import Recorded
+from whence.store.ids import StreamId
+
+_NO_NOTES: Mapping[StreamId, Note | None] = MappingProxyType({})
+_NO_SKIPS: Mapping[Skipped, Skip] = MappingProxyType({})
 
 
 class Change(NamedTuple):
     """What to commit: rows by key, None for a row to delete, after ``events`` events.
 
-    ``position`` and ``anchor`` are those of the last event in it.
+    ``position`` and ``anchor`` are those of the last event in it. ``notes`` are those of parked
+    sequences, None for one that waits no longer; ``skips`` are the events that are skipped from now
+    on; ``answered`` are the sequences for which somebody asked, and need not wait any longer.
     """
 
     rows: dict[str, bytes | None]
     events: int
     position: int
     anchor: str
+    notes: Mapping[StreamId, Note | None] = _NO_NOTES
+    skips: Mapping[Skipped, Skip] = _NO_SKIPS
+    answered: Collection[StreamId] = ()
 
 
 class Batch:
-    """The operations that a projection wants for a contiguous piece of a feed.
+    """The operations that a projection wants for a piece of a feed, or of a parked sequence.
 
-    An event that cannot be applied ends the batch before it: ``failure`` says why, and the events
-    before it still count.
+    An event that cannot be applied parks its stream from there on, and all others go on: ``parked``
+    says which, and why. Where there is no room to park it, it ends the batch before it: ``failure``
+    says why, and the events before it still count.
+
+    Args:
+        parked: streams whose events wait already.
+        skipped: events that a person has decided to do without.
+        room: how many more streams may be parked.
     """
 
-    def __init__(self, projection: Projection[Any], records: Sequence[Recorded]) -> None:
+    def __init__(
+        self,
+        projection: Projection[Any],
+        records: Sequence[Fetched],
+        *,
+        parked: Collection[StreamId] = (),
+        skipped: Collection[Skipped] = (),
+        room: int = 0,
+    ) -> None:
         self.failure: ProjectionFailed | None = None
+        self.parked: dict[StreamId, Note] = {}
+        self.errors: dict[StreamId, Exception] = {}  # what was raised, of those that are parked
         self.wanted: set[str] = set()  # the keys of the stored rows that the updates start from
         self._projection = projection
         self._records = records
-        self._good = len(records)  # so many of them can be applied, as far as is known
-        self._steps: list[tuple[Recorded, Sequence[Operation]]] = []
-        written: set[str] = set()
-        for record in records:
-            try:
-                operations = projection.handle(record)
-            except Exception as error:  # whatever a handler raises
-                self._end_before(record, error)
-                break
-            if operations:
-                self._steps.append((record, operations))
-            for operation in operations:
-                key = operation.key
-                if key not in written:
-                    written.add(key)
-                    if type(operation) is Update:
-                        self.wanted.add(key)
+        self._waiting = len(parked)
+        self._room = room
+        self._good = len(records)  # so many of them are dealt with, as far as is known
+        self._steps: list[tuple[int, Fetched, Sequence[Operation]]] = []
+        self._read(parked, skipped)
 
     def settle(self, stored: Mapping[str, bytes | None]) -> Change | None:
-        """Apply the operations to the stored rows; None when not even one event can be applied."""
+        """Apply the operations to the stored rows; None when not even one event can be passed."""
         draft = _Draft(self._projection, stored)
-        for record, operations in self._steps:
+        for number, record, operations in self._steps:
+            if self._waits(record):
+                continue
             try:
                 draft.apply(operations)
             except Exception as error:  # whatever a change raises
-                self._end_before(record, error)
-                break
+                if not self._park(number, record, error):
+                    break
         if not self._good:
+            self.parked.clear()
             return None
         last = self._records[self._good - 1]
-        return Change(draft.written, self._good, last.position, last.anchor)
+        self.parked = {s: n for s, n in self.parked.items() if n.position <= last.position}
+        return Change(draft.written, self._good, last.position, last.anchor, self.parked)
 
-    def _end_before(self, record: Recorded, error: Exception) -> None:
-        self.failure = _failed(self._projection.name, record, error)
-        self._good = record.position - self._records[0].position
+    def _read(self, parked: Collection[StreamId], skipped: Collection[Skipped]) -> None:
+        """Ask the handlers."""
+        changed_by: dict[str, StreamId] = {}  # which stream was the first to change a row
+        for number, record in enumerate(self._records):
+            stream = record.stream
+            if (
+                (parked and stream in parked)
+                or (self.parked and stream in self.parked)
+                or (skipped and (stream, record.version) in skipped)
+            ):
+                continue
+            try:
+                operations = self._operations(record)
+            except Exception as error:  # whatever a handler raises
+                if not self._park(number, record, error):
+                    break
+                continue
+            if operations:
+                self._steps.append((number, record, operations))
+            for operation in operations:
+                key = operation.key
+                # What another stream makes of a row is not made when that one is parked after all.
+                if type(operation) is Update and changed_by.get(key) is not stream:
+                    self.wanted.add(key)
+                changed_by.setdefault(key, stream)
+
+    def _operations(self, record: Fetched) -> Sequence[Operation]:
+        if isinstance(record, Damaged):
+            raise record.error
+        return self._projection.handle(record)
+
+    def _waits(self, record: Fetched) -> bool:
+        note = self.parked.get(record.stream)
+        return note is not None and record.version >= note.version
+
+    def _park(self, number: int, record: Fetched, error: Exception) -> bool:
+        """Park a stream from this event on; False if the batch has to end before it instead."""
+        if record.stream not in self.parked and len(self.parked) >= self._room:
+            self._end_before(number, record, error)
+            return False
+        self.parked[record.stream] = Note.of(record, error)
+        self.errors[record.stream] = error
+        return True
+
+    def _end_before(self, number: int, record: Fetched, error: Exception) -> None:
+        parked = self._waiting + len(self.parked)
+        self.failure = _failed(self._projection.name, record, error, parked)
+        self._good = number
 
 
 class _Draft:
@@ -110,13 +174,16 @@ class _Draft:
         return operation.start
 
 
-def _failed(projection: str, record: Recorded, error: Exception) -> ProjectionFailed:
+def _failed(projection: str, record: Fetched, error: Exception, parked: int) -> ProjectionFailed:
+    why = f"{type(error).__name__}: {error}"
+    if parked:
+        why += f"; {parked} aggregates of this partition are parked, and no more of them may be"
     failure = ProjectionFailed(
         projection,
         record.partition,
         record.position,
-        f"{record.type}, version {record.version} of {record.stream}",
-        f"{type(error).__name__}: {error}",
+        f"{record.type or 'an event'}, version {record.version} of {record.stream}",
+        why,
     )
     failure.__cause__ = error
     return failure

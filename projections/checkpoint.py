@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from whence.projections.batch import Change
 from whence.projections.lease import Lease
+from whence.projections.notes import encode
 from whence.store.errors import CorruptStore, LeaseLost, ServerRefused, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.script import Script, ScriptCall, run_scripts
@@ -33,24 +34,36 @@ class Checkpoints:
     async def commit(self, changes: Sequence[tuple[Lease, Change]]) -> list[WhenceError | None]:
         """Move views and checkpoints on, each partition for itself.
 
-        The lease of what was committed stands at its new position. Per change: None, LeaseLost
+        The lease of what was committed stands at its new position, and knows what is parked and
+        skipped. Per change: None, LeaseLost
         when another worker has come since, or ServerRefused; then nothing was written.
         """
         calls = [self._commit(lease, change) for lease, change in changes]
         outcomes = await self._run([lease for lease, _ in changes], calls)
         for (lease, change), error in zip(changes, outcomes, strict=True):
             if error is None:
-                lease.position = change.position
-                lease.anchor = change.anchor
+                _move(lease, change)
         return outcomes
 
-    async def reset(self, leases: Sequence[Lease]) -> list[WhenceError | None]:
-        """Empty the views and set their checkpoints before the first event; answers as above."""
-        calls = [ScriptCall(RESET, self._both(lease), [lease.epoch, self._log]) for lease in leases]
+    async def reset(
+        self, leases: Sequence[Lease], *, forget_skips: bool = False
+    ) -> list[WhenceError | None]:
+        """Empty the views and set their checkpoints before the first event; answers as above.
+
+        Nothing is parked then. Skipped events stay so, unless ``forget_skips``.
+        """
+        skips = "forget" if forget_skips else "keep"
+        calls = [
+            ScriptCall(RESET, self._all_keys(lease), [lease.epoch, self._log, skips])
+            for lease in leases
+        ]
         outcomes = await self._run(leases, calls)
         for lease, error in zip(leases, outcomes, strict=True):
             if error is None:
                 lease.position, lease.anchor, lease.log = 0, "", self._log
+                lease.parked.clear()
+                if forget_skips:
+                    lease.skipped.clear()
         return outcomes
 
     async def note_failure(self, lease: Lease, failure: str) -> WhenceError | None:
@@ -59,11 +72,15 @@ class Checkpoints:
         (error,) = await self._run([lease], [ScriptCall(HALT, keys, [lease.epoch, failure])])
         return error
 
-    def _both(self, lease: Lease) -> list[Arg]:
-        return [
-            self._keys.checkpoint(lease.partition, self._projection),
-            self._keys.view(lease.partition, self._projection),
-        ]
+    def _all_keys(self, lease: Lease) -> list[Arg]:
+        kinds = (
+            self._keys.checkpoint,
+            self._keys.view,
+            self._keys.parked,
+            self._keys.skipped,
+            self._keys.asked,
+        )
+        return [key(lease.partition, self._projection) for key in kinds]
 
     def _commit(self, lease: Lease, change: Change) -> ScriptCall:
         puts: list[Arg] = []
@@ -73,14 +90,24 @@ class Checkpoints:
                 deletes.append(key)
             else:
                 puts += (key, row)
-        head: list[Arg] = [
+        args: list[Arg] = [
             lease.epoch,
             lease.position,
             change.position,
             change.anchor,
             len(puts) // 2,
+            len(deletes),
+            len(change.notes),
+            len(change.skips),
+            *puts,
+            *deletes,
         ]
-        return ScriptCall(COMMIT, self._both(lease), head + puts + deletes)
+        for stream, note in change.notes.items():
+            args += (str(stream), b"" if note is None else encode(note))
+        for event, skip in change.skips.items():
+            args += (str(event), encode(skip))
+        args += map(str, change.answered)
+        return ScriptCall(COMMIT, self._all_keys(lease), args)
 
     async def _run(
         self, leases: Sequence[Lease], calls: Sequence[ScriptCall]
@@ -101,6 +128,17 @@ class Checkpoints:
                 return ServerRefused(f"{call.script.name}.lua on {call.keys[0]!s}", str(answer))
             case _:
                 return CorruptStore(f"{call.script.name}.lua answered {answer!r}")
+
+
+def _move(lease: Lease, change: Change) -> None:
+    lease.position = change.position
+    lease.anchor = change.anchor
+    for stream, note in change.notes.items():
+        if note is None:
+            lease.parked.pop(stream, None)
+        else:
+            lease.parked[stream] = note
+    lease.skipped.update(change.skips)
 
 
 class Standing(NamedTuple):

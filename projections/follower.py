@@ -14,6 +14,7 @@ from whence.projections.group import Group
 from whence.projections.halts import Halts
 from whence.projections.lease import Lease, Leases
 from whence.projections.projection import Projection
+from whence.projections.retries import Retries
 from whence.projections.settings import WorkerSettings
 from whence.store.errors import (
     CorruptStore,
@@ -61,7 +62,8 @@ class Follower:
         self._group = Group(store, projection.name, settings.poll_ms)
         self._leases = Leases(store, projection.name, owner, settings.lease_ms, self._wire)
         self._checkpoints = Checkpoints(store, projection.name, self._wire)
-        self._advance = Advance(store, projection, self._checkpoints)
+        self._advance = Advance(store, projection, self._checkpoints, settings)
+        self._retries = Retries(store, projection, self._checkpoints, settings)
         self._halts = Halts(settings.retry_ms, settings.longest_retry_ms)
         self._held: dict[int, Lease] = {}
         self._quiet: set[int] = set()  # held, and nothing was read from it since the last look
@@ -93,14 +95,19 @@ class Follower:
                 self._recovered()
 
     async def _round(self) -> None:
-        """Look after the partitions if it is time, then read once and apply what came."""
+        """Look after the partitions if it is time, then read once and apply what came.
+
+        A piece of a parked sequence comes between two reads, so neither waits for the other.
+        """
         if time.monotonic() >= self._look_at:
             await self._look()
         active = [p for p, lease in self._held.items() if lease.active]
         if not active:
             await anyio.sleep(max(0.0, self._look_at - time.monotonic()))
             return
-        found = await self._group.read(active, self._count)
+        if self._retries.running:
+            await self._handle(await self._retries.step())
+        found = await self._group.read(active, self._count, wait=not self._retries.running)
         pieces = await self._pieces(found)
         if pieces:
             done, errors = await self._advance.apply(pieces)
@@ -118,6 +125,7 @@ class Follower:
             if not lease.active and not self._halts.waiting(partition):
                 del self._held[partition]
         await self._take(self._partitions - self._held.keys())
+        await self._retries.look(list(self._held.values()))
         self._quiet = set(self._held)
         self._look_at = time.monotonic() + self._settings.poll_ms / 1000
 
@@ -128,6 +136,7 @@ class Follower:
         mismatches = await check_anchors(self._store, self._name, leases)
         refused = await self._group.set_back(leases)
         self._held.update((lease.partition, lease) for lease in leases)
+        self._retries.inherit(leases)
         await self._handle({**refused, **mismatches})
 
     async def _check_quiet(self) -> None:

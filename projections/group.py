@@ -50,14 +50,18 @@ class Group:
         }
 
     async def read(
-        self, partitions: Sequence[int], count: int
+        self, partitions: Sequence[int], count: int, *, wait: bool = True
     ) -> dict[int, list[Pointer] | CorruptStore]:
-        """At most ``count`` new pointers of each partition; empty when none came in time."""
+        """At most ``count`` new pointers of each partition; empty when none came in time.
+
+        Unless it is to ``wait``, it takes what is there.
+        """
         feeds = {self._keys.feed(number).encode(): number for number in partitions}
         head = ("XREADGROUP", "GROUP", self._projection, _CONSUMER, "COUNT", count, "NOACK")
         after = dict.fromkeys(feeds, ">")
+        block_ms = self._block_ms if wait else 0
         try:
-            arrived = await arrivals(self._address, self._wire.call, head, after, self._block_ms)
+            arrived = await arrivals(self._address, self._wire.call, head, after, block_ms)
         except ServerError as error:
             raise ServerRefused(f"XREADGROUP of {self._projection}", str(error)) from error
         return {feeds[feed]: _parsed(entries) for feed, entries in arrived.items()}

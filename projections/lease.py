@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from whence.projections.notes import Note, Skipped, parse_notes
 from whence.store.errors import CorruptStore, ServerRefused
 from whence.store.eventstore import EventStore
+from whence.store.ids import StreamId
 from whence.store.script import Script, ScriptCall, run_scripts
 from whence.store.wire import Reply, ServerError, Wire
 
@@ -20,6 +23,7 @@ RELEASE = Script.read(_LUA / "release.lua")
 class Lease:
     """A partition that this worker owns for now, and the checkpoint of its view.
 
+    ``parked`` are the sequences that wait, ``skipped`` the events that a person has skipped.
     ``log`` is the uuid of the store that the view was made from. ``ends_at`` is a reading of
     ``time.monotonic()``, in seconds: the worker stops before it, and the epoch would stop it then.
     ``halted`` is for good: the partition is tried again under a new lease, with all its checks.
@@ -32,6 +36,8 @@ class Lease:
     log: str
     ends_at: float
     halted: bool = False
+    parked: dict[StreamId, Note] = field(default_factory=dict[StreamId, Note])
+    skipped: set[Skipped] = field(default_factory=set[Skipped])
 
     @property
     def ended(self) -> bool:
@@ -78,6 +84,8 @@ class Leases:
                     self._keys.lease(partition, self._projection),
                     self._keys.checkpoint(partition, self._projection),
                     self._keys.view(partition, self._projection),
+                    self._keys.parked(partition, self._projection),
+                    self._keys.skipped(partition, self._projection),
                 ],
                 [self._owner, self._ttl_ms, self._log, mode],
             )
@@ -86,12 +94,8 @@ class Leases:
         leases: list[Lease] = []
         for partition, answer in zip(wanted, await self._run(calls), strict=True):
             match answer:
-                case [b"acquired", int(epoch), bytes(position), bytes(anchor), bytes(log)]:
-                    leases.append(
-                        Lease(
-                            partition, epoch, int(position), anchor.decode(), log.decode(), ends_at
-                        )
-                    )
+                case [b"acquired", *granted]:
+                    leases.append(_granted(partition, granted, ends_at))
                 case [b"held", _]:
                     pass
                 case _:
@@ -135,3 +139,17 @@ class Leases:
             if isinstance(answer, ServerError):
                 raise ServerRefused(f"{call.script.name}.lua on {call.keys[0]!s}", str(answer))
         return answers
+
+
+def _granted(partition: int, answer: list[Any], ends_at: float) -> Lease:
+    epoch, position, anchor, log, notes, skips = answer
+    return Lease(
+        partition,
+        epoch,
+        int(position),
+        anchor.decode(),
+        log.decode(),
+        ends_at,
+        parked={stream: note for stream, (_, note) in parse_notes(notes).items()},
+        skipped={Skipped.parse(event) for event in skips},
+    )

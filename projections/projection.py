@@ -3,7 +3,7 @@
 import inspect
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Generic, TypeGuard, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, TypeGuard, TypeVar, overload
 
 import msgspec
 
@@ -24,6 +24,9 @@ HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., None])
 _MARK = "__whence_handles__"
 _PARAMETERS = 4  # self, event, record, views
 
+# What becomes of an event that cannot be applied.
+OnFailure = Literal["park", "halt"]
+
 
 @overload
 def on(
@@ -39,7 +42,7 @@ def on(*events: type[Event]) -> Any:
     """Mark a method as the handler of these events: ``handler(self, event, record, views)``.
 
     It is pure and synchronous: it looks at the event and asks ``views`` for changes. What it raises
-    halts the partition at that event.
+    parks the aggregate from that event on, or halts the partition: see ``Projection``.
     """
 
     def mark(function: Callable[..., None]) -> Callable[..., None]:
@@ -56,6 +59,11 @@ class Projection(Generic[R]):
     ``class OrderList(Projection[OrderRow], name="orders")``. It is part of stored keys: under
     another name the view is built anew.
 
+    ``on_failure`` says what becomes of an event that cannot be applied, and is told by the class
+    line as well: "park", the default, sets it and the later events of its aggregate aside, in their
+    order, and goes on with all others; "halt" holds up the whole partition. Choose "halt" where a
+    row depends on the order of events of several aggregates. A subclass does as its base does.
+
     Args:
         events: decodes the events of the domain.
 
@@ -64,16 +72,26 @@ class Projection(Generic[R]):
     """
 
     name: ClassVar[str]
+    on_failure: ClassVar[OnFailure] = "park"
 
-    def __init_subclass__(cls, *, name: str = "", **config: Any) -> None:
+    def __init_subclass__(
+        cls, *, name: str = "", on_failure: OnFailure | None = None, **config: Any
+    ) -> None:
         super().__init_subclass__(**config)
         cls.name = name or kebab(cls.__name__)
+        if on_failure is not None:
+            cls.on_failure = on_failure
 
     def __init__(self, events: EventRegistry) -> None:
         try:
             check_id(self.name)
         except InvalidId:
             raise InvalidDomain(f"{shown(self.name)} cannot be the name of a projection") from None
+        if self.on_failure not in typing.get_args(OnFailure):
+            raise InvalidDomain(
+                f"{type(self).__name__} cannot do {shown(self.on_failure)} on a failure: choose "
+                '"park" or "halt"'
+            )
         self.rows: Rows[R] = Rows(self.name, _row_class(type(self)))
         self.merges = any("merge" in c.__dict__ for c in type(self).__mro__ if c is not Projection)
         self._events = events

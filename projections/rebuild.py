@@ -34,10 +34,11 @@ _TOGETHER = 16
 
 
 class RebuildReport(NamedTuple):
-    """``events`` were applied in ``seconds``."""
+    """``events`` were applied in ``seconds``, but for those of ``parked`` aggregates."""
 
     events: int
     seconds: float
+    parked: int
 
 
 async def rebuild(
@@ -46,28 +47,31 @@ async def rebuild(
     *,
     progress: Progress | None = None,
     settings: WorkerSettings | None = None,
+    forget_skips: bool = False,
 ) -> RebuildReport:
     """Empty a view and apply every event to it again, up to the head of the log as it is now.
 
     It takes all partitions over from the workers, which stand by meanwhile and go on where it ends.
-    Readers see the view grow. When it is stopped or fails in between, nothing is wrong: the workers
-    apply what is missing.
+    Readers see the view grow. What was parked is tried again and may be parked anew; what a person
+    has skipped stays skipped, unless ``forget_skips``. When it is stopped or fails in between,
+    nothing is wrong: the workers apply what is missing.
 
     Raises:
-        ProjectionFailed, CorruptStore: an event cannot be applied; its partition ends before it.
+        ProjectionFailed, CorruptStore: an event can neither be applied nor parked; its partition
+            ends before it.
         LeaseLost: another rebuild has begun.
         StoreUnavailable, ServerRefused: the server does not answer.
     """
     began = time.monotonic()
     replay = _Replay(store, projection, settings or WorkerSettings())
     try:
-        events = await replay.run(progress)
+        events = await replay.run(progress, forget_skips=forget_skips)
     except ConnectionLost as error:
         raise StoreUnavailable(store.address.shown, str(error)) from error
     finally:
         with anyio.move_on_after(CALL_TIMEOUT, shield=True):
             await replay.close()
-    return RebuildReport(events, time.monotonic() - began)
+    return RebuildReport(events, time.monotonic() - began, replay.parked)
 
 
 class _Replay:
@@ -84,17 +88,18 @@ class _Replay:
         owner = f"rebuild:{secrets.token_hex(4)}"
         self._leases = Leases(store, name, owner, settings.lease_ms, self._wire)
         self._checkpoints = Checkpoints(store, name, self._wire)
-        self._advance = Advance(store, projection, self._checkpoints)
+        self._advance = Advance(store, projection, self._checkpoints, settings)
+        self.parked = 0
         self._held: dict[int, Lease] = {}
         self._heads: dict[int, int] = {}
 
-    async def run(self, progress: Progress | None) -> int:
+    async def run(self, progress: Progress | None, *, forget_skips: bool) -> int:
         partitions = range(self._store.keys.partitions)
         heads = await self._store.feed_heads(partitions)
         self._heads = dict(zip(partitions, heads, strict=True))
         leases = await self._leases.acquire(partitions, force=True)
         self._held = {lease.partition: lease for lease in leases}
-        _raise_first(await self._checkpoints.reset(leases))
+        _raise_first(await self._checkpoints.reset(leases, forget_skips=forget_skips))
         done = 0
         renew_at = time.monotonic() + self._renew_every
         while self._held:
@@ -115,7 +120,7 @@ class _Replay:
         finished = [p for p in (lease.partition for lease in leases) if self._finished(p)]
         await self._leases.release(finished)
         for partition in finished:
-            del self._held[partition]
+            self.parked += len(self._held.pop(partition).parked)
         return sum(done.values())
 
     def _finished(self, partition: int) -> bool:

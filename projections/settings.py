@@ -1,6 +1,6 @@
 """How a worker paces itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from whence.store.errors import InvalidSetting
 
@@ -13,9 +13,13 @@ class WorkerSettings:
         lease_ms: how long a partition waits for a worker that was killed.
         poll_ms: how often a worker looks for partitions without one; also how long it may take to
             notice that another reader has stolen an event of its group.
-        retry_ms: the first pause before a halted partition is tried again; it doubles up to
-            ``longest_retry_ms``.
+        retry_ms: the first pause before a halted partition or a parked event is tried again; it
+            doubles up to ``longest_retry_ms``.
         batch: events of one partition that are committed together.
+        attempts: how often a parked event is tried by itself, the first time included; then it
+            waits for a person.
+        most_parked: aggregates of one partition that may be parked; where another one would be,
+            the partition halts, for then it is not a few events that are at fault.
 
     Raises:
         InvalidSetting: a value cannot work.
@@ -26,12 +30,16 @@ class WorkerSettings:
     retry_ms: int = 1_000
     longest_retry_ms: int = 60_000
     batch: int = 200
+    attempts: int = 5
+    most_parked: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("lease_ms", "poll_ms", "retry_ms", "longest_retry_ms", "batch"):
-            value: int = getattr(self, name)
+        for field in fields(self):
+            value: int = getattr(self, field.name)
             if value < 1:
-                raise InvalidSetting(f"{name} must be 1 or more, not {value}", field=name)
+                raise InvalidSetting(
+                    f"{field.name} must be 1 or more, not {value}", field=field.name
+                )
         if self.poll_ms > self.lease_ms:
             raise InvalidSetting(
                 f"poll_ms ({self.poll_ms}) must not be longer than lease_ms ({self.lease_ms}): a "

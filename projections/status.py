@@ -7,6 +7,7 @@ import anyio
 
 from whence.projections.checkpoint import STANDING_FIELDS, parse_standing
 from whence.projections.projection import Projection
+from whence.store.errors import ViewBehind
 from whence.store.eventstore import EventStore
 from whence.store.feed import parse_pointers
 
@@ -17,8 +18,9 @@ _LOOK_EVERY = 0.02
 class PartitionStatus(NamedTuple):
     """One partition of a view.
 
-    ``position`` of ``head`` events are in the view, ``lag`` are not. ``owner`` is the worker that
-    has it, or empty. ``failure`` says why it stands still, or is empty.
+    It has come to ``position`` of ``head`` events, ``lag`` are to go. ``owner`` is the worker that
+    has it, or empty. ``failure`` says why it stands still, or is empty. ``parked`` aggregates have
+    events that it has passed and that are not in the view.
     """
 
     partition: int
@@ -28,6 +30,7 @@ class PartitionStatus(NamedTuple):
     epoch: int
     owner: str
     failure: str
+    parked: int
 
 
 async def status(store: EventStore, projection: Projection[Any]) -> list[PartitionStatus]:
@@ -45,6 +48,7 @@ async def status(store: EventStore, projection: Projection[Any]) -> list[Partiti
             *(("HMGET", keys.checkpoint(n, name), *STANDING_FIELDS) for n in numbers),
             *(("GET", keys.lease(n, name)) for n in numbers),
             *(("XREVRANGE", keys.feed(n), "+", "-", "COUNT", 1) for n in numbers),
+            *(("HLEN", keys.parked(n, name)) for n in numbers),
         ]
     )
     found: list[PartitionStatus] = []
@@ -62,6 +66,7 @@ async def status(store: EventStore, projection: Projection[Any]) -> list[Partiti
                 standing.epoch,
                 (owner or b"").decode(),
                 standing.failure,
+                replies[3 * keys.partitions + n],
             )
         )
     return found
@@ -74,10 +79,12 @@ async def wait_until_seen(
     *,
     timeout_s: float = 10.0,
 ) -> None:
-    """Return when the view has applied these positions, by partition.
+    """Return when the view has come to these positions, by partition.
+
+    Events that are parked count as passed: who needs to know uses ``Freshness``.
 
     Raises:
-        TimeoutError: it has not after ``timeout_s`` seconds; the sentence says how far it is.
+        ViewBehind: it has not after ``timeout_s`` seconds; the sentence says how far it is.
         StoreUnavailable, ServerRefused
     """
     wanted = {n: position for n, position in positions.items() if position > 0}
@@ -89,16 +96,13 @@ async def wait_until_seen(
                 return
             await anyio.sleep(_LOOK_EVERY)
     n = next((n for n, position in wanted.items() if reached.get(n, 0) < position), 0)
-    raise TimeoutError(
-        f"projection {projection.name} is at position {reached.get(n, 0)} of partition {n} after "
-        f"{timeout_s:g} s, and not yet at {wanted[n]}: is a worker running, and is it halted?"
-    )
+    raise ViewBehind(projection.name, n, wanted[n], reached.get(n, 0), timeout_s)
 
 
 async def wait_until_caught_up(
     store: EventStore, projection: Projection[Any], *, timeout_s: float = 10.0
 ) -> None:
-    """Return when the view has applied all that is in the log now; raises as above."""
+    """Return when the view has come to the end of the log as it is now; raises as above."""
     numbers = range(store.keys.partitions)
     heads = await store.feed_heads(numbers)
     await wait_until_seen(

@@ -53,8 +53,8 @@ class Views(Generic[R]):
     def update(self, key: str, change: Callable[[R], R], start: R | None = None) -> None:
         """Replace the row at ``key`` by ``change(row)``, or by ``change(start)`` if there is none.
 
-        ``change`` is pure: it may run more than once. Without ``start`` the row must exist, or the
-        partition halts at this event.
+        ``change`` is pure: it may run more than once. Without ``start`` the row must exist, or
+        the event cannot be applied.
         """
         self.operations.append(Update(_checked(key), change, start))
 

@@ -33,15 +33,16 @@ async def arrivals(
         call: how commands are sent.
         read: XREAD or XREADGROUP, up to its option STREAMS, without BLOCK.
         after: the id to read after, by the key of each stream.
-        block_ms: how long to wait for an entry.
+        block_ms: how long to wait for an entry; 0 takes what is there.
 
     Raises:
         ServerError: the server's answer for one of the streams; the others' entries are dropped.
     """
     if address.spread:
         return await _looked_for(call, read, after, block_ms)
-    (reply,) = await call([(*read, "BLOCK", block_ms, "STREAMS", *after.keys(), *after.values())])
-    if not reply and address.in_memory:
+    blocking: Command = ("BLOCK", block_ms) if block_ms else ()
+    (reply,) = await call([(*read, *blocking, "STREAMS", *after.keys(), *after.values())])
+    if block_ms and not reply and address.in_memory:
         await anyio.sleep(min(_MEMORY_PAUSE, block_ms / 1000))
     return _parsed(reply)
 

@@ -15,7 +15,8 @@
     │   ├── UnknownField
     │   ├── StreamNotFound        no event has that stream
     │   ├── VersionNotFound       the stream is shorter
-    │   └── RowNotFound           a view has no row of that key
+    │   ├── RowNotFound           a view has no row of that key
+    │   └── NotParked             no event of that aggregate waits for a projection
     ├── Rejected                  the domain said no: raised by commands, stores nothing
     ├── Conflict                  another writer came first, and trying again did not help
     │   └── PreconditionFailed    the aggregate is not in the state that the caller asked for
@@ -42,6 +43,8 @@
     │   └── DataDirectoryUnsafe   starting on it would lose events
     ├── LeaseLost                 another worker owns the partition now; nothing was written
     ├── ProjectionFailed          a projection cannot apply an event: its partition halts before it
+    ├── ViewBehind                a view has not applied a position in the time there was
+    ├── EventParked               a view goes on without the event at a position: it is parked
     └── ViewError                 the rows of a view and its projection do not fit
         ├── InvalidRow            a row that would not survive storage, or is not there
         ├── RowMismatch           a stored row does not fit its class any more: rebuild the view
@@ -68,6 +71,7 @@ __all__ = [
     "DeadlineExceeded",
     "DurabilityRefused",
     "EmbeddedServerError",
+    "EventParked",
     "FeedGap",
     "Forbidden",
     "InvalidCommand",
@@ -79,6 +83,7 @@ __all__ = [
     "InvalidSetting",
     "LeaseLost",
     "NotFound",
+    "NotParked",
     "OutcomeUnknown",
     "Overloaded",
     "ProjectionFailed",
@@ -100,6 +105,7 @@ __all__ = [
     "UnknownProjection",
     "UpcastFailed",
     "VersionNotFound",
+    "ViewBehind",
     "ViewError",
     "WhenceError",
 ]
@@ -230,6 +236,16 @@ class RowNotFound(NotFound):
         self.projection = projection
         self.key = key
         super().__init__(f"the view {projection} has no row {shown(key)}; it may be about to come")
+
+
+class NotParked(NotFound):
+    def __init__(self, projection: str, stream: object) -> None:
+        self.projection = projection
+        self.stream = stream
+        super().__init__(
+            f"no event of {stream} is parked by projection {projection}; "
+            "`whence projections parked` lists those that are"
+        )
 
 
 class Rejected(WhenceError):
@@ -499,6 +515,40 @@ class ProjectionFailed(WhenceError):
         super().__init__(
             f"projection {projection} cannot apply {event} (position {position} of partition "
             f"{partition}): {why}"
+        )
+
+
+class ViewBehind(WhenceError, TimeoutError):
+    """A view was waited for, and did not come to ``position`` in time; it ``reached`` another."""
+
+    def __init__(
+        self, projection: str, partition: int, position: int, reached: int, seconds: float
+    ) -> None:
+        self.projection = projection
+        self.partition = partition
+        self.position = position
+        self.reached = reached
+        super().__init__(
+            f"projection {projection} is at position {reached} of partition {partition} after "
+            f"{seconds:g} s, and not yet at {position}: is a worker running, and is it halted?"
+        )
+
+
+class EventParked(WhenceError):
+    """A view has passed ``position`` without its event: the aggregate's events wait, in order."""
+
+    def __init__(
+        self, projection: str, partition: int, position: int, stream: object, version: int
+    ) -> None:
+        self.projection = projection
+        self.partition = partition
+        self.position = position
+        self.stream = stream
+        self.version = version
+        super().__init__(
+            f"the event at position {position} of partition {partition} is not in projection "
+            f"{projection}: version {version} of {stream} is parked there, or waits for an earlier "
+            "one that is; `whence projections parked` says why"
         )
 
 

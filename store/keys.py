@@ -9,6 +9,9 @@
     {ns:017}:lease:<projection>      string  acquire.lua (expires)      the worker that owns it
     {ns:017}:cp:<projection>         hash    acquire.lua, commit.lua    epoch, position, anchor, log
     {ns:017}:view:<projection>       hash    commit.lua                 row key -> row (JSON)
+    {ns:017}:parked:<projection>     hash    commit.lua                 stream -> why it waits
+    {ns:017}:skipped:<projection>    hash    commit.lua                 stream@version -> by whom
+    {ns:017}:asked:<projection>      hash    ask.lua, commit.lua        stream -> what is to be done
 
 ``{ns:017}`` is the hash tag of partition 17: all that one append or one checkpoint touches lies in
 one Cluster slot. Streams and feeds are never deleted, trimmed or expired; a snapshot may be deleted
@@ -70,6 +73,15 @@ class Keys:
 
     def view(self, partition: int, projection: str) -> str:
         return f"{self._tags[partition]}:view:{projection}"
+
+    def parked(self, partition: int, projection: str) -> str:
+        return f"{self._tags[partition]}:parked:{projection}"
+
+    def skipped(self, partition: int, projection: str) -> str:
+        return f"{self._tags[partition]}:skipped:{projection}"
+
+    def asked(self, partition: int, projection: str) -> str:
+        return f"{self._tags[partition]}:asked:{projection}"
 
 
 def identity_key(namespace: str) -> str:

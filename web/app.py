@@ -14,6 +14,7 @@ from starlette.routing import Route
 from whence.actors.model import AggregateType
 from whence.actors.runtime import Runtime
 from whence.domain import Domain
+from whence.projections.freshness import WAIT_WITHIN
 from whence.store.errors import InvalidDomain
 from whence.store.eventstore import EventStore
 from whence.web.access import Access
@@ -55,6 +56,7 @@ def create_app(
     ready_within: float = READY_WITHIN,
     access: Access | None = None,
     cors_origins: Sequence[str] = (),
+    wait_within: float = WAIT_WITHIN,
 ) -> Starlette:
     """The web front end of a domain. The caller opens and closes the store and the runtime.
 
@@ -66,6 +68,7 @@ def create_app(
         ready_within: seconds that the store has to answer /readyz.
         access: who may do what; None lets everybody do everything.
         cors_origins: the sites whose pages may use this API, as https://shop.example.
+        wait_within: seconds that a view has to come to the position that a reader waits for.
 
     Raises:
         InvalidDomain: two aggregates would have one address, or a type has no form in JSON.
@@ -74,7 +77,7 @@ def create_app(
     live = Live(store, max_subscribers=max_subscribers)
     events = domain.write_model.events
     branches: dict[str, Branch] = {
-        "views": ViewsBranch(domain.read_model, store),
+        "views": ViewsBranch(domain.read_model, store, wait_within=wait_within),
         "events": LogBranch(events, store, live),
     }
     for kind in aggregates:
@@ -82,7 +85,7 @@ def create_app(
         commands = Commands(kind, runtime, max_body_bytes=max_body_bytes)
         history = History(kind, runtime, live)
         branches[kind.plural] = AggregateBranch(kind, commands, history)
-    health = Health(store, timeout=ready_within)
+    health = Health(store, domain.read_model, timeout=ready_within)
     describer = Describer(aggregates, domain.read_model.projections.values())
     document = describer.document(metadata.version("whence"))
     app = Starlette(

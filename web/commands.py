@@ -115,6 +115,8 @@ class Commands:
 
     async def _answer(self, request: Request, receipt: Receipt, answer: Answer | None) -> Response:
         headers = etag(receipt.version)
+        if receipt.position:  # what a reader of the views may wait for
+            headers["whence-position"] = f"{receipt.partition}:{receipt.position}"
         if receipt.repeated:
             headers["idempotency-replayed"] = "true"
         status = 200

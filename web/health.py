@@ -6,6 +6,8 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from whence.projections.parked import parked_counts
+from whence.projections.readmodel import ReadModel
 from whence.store.errors import StoreUnavailable
 from whence.store.eventstore import EventStore
 from whence.web.replies import reply
@@ -15,11 +17,13 @@ class Health:
     """The two addresses that load balancers and supervisors ask.
 
     Args:
+        model: the views whose parked aggregates are counted.
         timeout: seconds that the store has for its answer.
     """
 
-    def __init__(self, store: EventStore, *, timeout: float) -> None:
+    def __init__(self, store: EventStore, model: ReadModel, *, timeout: float) -> None:
         self._store = store
+        self._model = model
         self._timeout = timeout
 
     async def alive(self, request: Request) -> Response:
@@ -27,15 +31,21 @@ class Health:
         return reply({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
-        """GET /readyz: the store answers in time, or 503."""
+        """GET /readyz: the store answers in time, or 503.
+
+        Parked aggregates are told, and are no reason to take this process out of service: what they
+        lack is lacking everywhere.
+        """
         began = time.perf_counter()
         try:
             with anyio.fail_after(self._timeout):
                 await self._store.ask("PING")
+                answered = time.perf_counter()
+                parked = await parked_counts(self._store, self._model.projections.values())
         except TimeoutError:
             where = self._store.address.shown
             raise StoreUnavailable(where, f"no answer within {self._timeout:g} s") from None
-        milliseconds = round((time.perf_counter() - began) * 1000, 3)
+        milliseconds = round((answered - began) * 1000, 3)
         identity = self._store.identity
         return reply(
             {
@@ -45,5 +55,6 @@ class Health:
                     "partitions": identity.partitions,
                     "milliseconds": milliseconds,
                 },
+                "parked": parked,
             }
         )

@@ -169,7 +169,12 @@ class Describer:
         schema = done["content"]["application/json"]
         state = self._state(kind)["content"]["application/json"]["schema"]
         schema["schema"] = {"anyOf": [schema["schema"], state, self._refs[replies.MinimalReply]]}
-        return done | {"headers": {"ETag": _VERSION_TAG, "Idempotency-Replayed": _REPLAYED}}
+        headers = {
+            "ETag": _VERSION_TAG,
+            "Idempotency-Replayed": _REPLAYED,
+            "Whence-Position": _POSITION,
+        }
+        return done | {"headers": headers}
 
     def _view(self, projection: Projection[Any]) -> Json:
         base = f"/views/{projection.name}"
@@ -180,14 +185,14 @@ class Describer:
             ]
         }
         filters = [_query(name, _TEXT) for name in projection.rows.fields]
-        paging = [_limit(MAX_ROWS), _query("after", _TEXT)]
+        paging = [_limit(MAX_ROWS), _query("after", _TEXT), *_WAITING]
         rows = self._refined("A page of its rows", replies.ViewReply, {"rows": {"items": row}})
         one: Json = {"description": "The row", "content": _content("application/json", row)}
         return {
             base: _get(
                 f"The rows of {projection.name}", "views", [*filters, *paging], _linked(rows)
             ),
-            f"{base}/{{key}}": _get("One row", "views", [_path("key")], one),
+            f"{base}/{{key}}": _get("One row", "views", [_path("key"), *_WAITING], one),
         }
 
     def _why(self) -> Json:
@@ -308,3 +313,13 @@ _CORRELATION_ID = _sent(
 )
 _TRACEPARENT = _sent("traceparent", "The trace (W3C) to which the events belong; stored with them.")
 _COMMAND_HEADERS = [_IDEMPOTENCY_KEY, _PREFER, _WITHIN, _CORRELATION_ID, _TRACEPARENT]
+_POSITIONS: Json = {"pattern": "^[0-9]{1,4}:[0-9]{1,15}( *, *[0-9]{1,4}:[0-9]{1,15})*$"}
+_WAITING = [
+    _query("wait_for", _TEXT | _POSITIONS),
+    _sent(
+        "Whence-Wait-For",
+        "Answer when the view has applied this position: the Whence-Position of a command.",
+        **_POSITIONS,
+    ),
+]
+_POSITION = _header("Where the last event stands in the log.", pattern="^[0-9]+:[0-9]+$")

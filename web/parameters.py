@@ -7,11 +7,14 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from whence.projections.freshness import LogPosition
 from whence.store.errors import InvalidInput, shown
 
 _MAX_PARAMETERS = 100
 # Entry ids in streams are 64 bits; a longer number is a mistake in any parameter.
 _NUMBER = re.compile(r"[0-9]{1,15}")
+_POSITION = re.compile(r"([0-9]{1,4}):([0-9]{1,15})")
+_MAX_POSITIONS = 100
 
 
 def parameters(request: Request, known: Collection[str]) -> dict[str, str]:
@@ -56,6 +59,24 @@ def number(found: dict[str, str], name: str, *, least: int, most: int | None = N
         bounds = f"from {least}" if most is None else f"from {least} to {most}"
         raise InvalidInput(f"{name} is a whole number {bounds}, not {shown(text)}", field=name)
     return value
+
+
+def log_positions(text: str, name: str, partitions: int) -> list[LogPosition]:
+    """Places in a log of so many partitions, as "17:8812" or "17:8812,3:5". Raises InvalidInput."""
+    parts = [part.strip() for part in text.split(",", _MAX_POSITIONS)]
+    if len(parts) > _MAX_POSITIONS:
+        raise InvalidInput(f"{name} takes at most {_MAX_POSITIONS} positions", field=name)
+    found: list[LogPosition] = []
+    for part in parts:
+        match = _POSITION.fullmatch(part)
+        if match is None or int(match[1]) >= partitions:
+            raise InvalidInput(
+                f"{name} is PARTITION:POSITION as a command answers it, for example 17:8812, with "
+                f"a partition from 0 to {partitions - 1}, not {shown(part)}",
+                field=name,
+            )
+        found.append(LogPosition(int(match[1]), int(match[2])))
+    return found
 
 
 def aware_moment(found: dict[str, str], name: str) -> datetime | None:

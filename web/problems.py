@@ -97,6 +97,8 @@ KINDS: dict[type[Exception], Kind] = {
         "nothing was stored; the operator finds the reason in the log",
     ),
     errors.TooManySubscribers: Kind(503, "too-many-subscribers", "Too many listen to live events"),
+    errors.ViewBehind: Kind(503, "view-behind", "The view has not come so far yet"),
+    errors.EventParked: Kind(503, "event-parked", "The view goes on without this event for now"),
     errors.CorruptStore: Kind(500, "corrupt-store", "The stored events contradict themselves"),
     errors.UnknownEventType: Kind(500, "unknown-event-type", "A stored event has an unknown type"),
     errors.ViewError: Kind(500, "view-mismatch", "The view and its projection do not fit"),
@@ -203,7 +205,7 @@ def _field(error: Exception) -> str:
 
 def _headers(error: Exception) -> dict[str, str] | None:
     match error:
-        case errors.StoreUnavailable():
+        case errors.StoreUnavailable() | errors.ViewBehind():
             return {"retry-after": "1"}
         case errors.Overloaded() | errors.TooManySubscribers():
             return {"retry-after": str(math.ceil(error.retry_after))}

@@ -1,24 +1,30 @@
 #!lua
--- Moves a view on: its rows and its checkpoint in one go, unless another worker has come since.
+-- Moves a view on: its rows, its checkpoint and what is noted of its parked sequences, all in one
+-- go, unless another worker has come since.
 --
--- KEYS: checkpoint, view
+-- KEYS: checkpoint, view, parked, skipped, asked
 -- ARGV: epoch                                   of the lease under which the rows were made
 --       position                                the checkpoint they were made from
 --       next, anchor                            the checkpoint they lead to
---       puts, then per row: key, row
---       then the keys of the rows to delete
+--       puts, deletes, notes, skips             how many of each follow
+--       then per row to put: key, row
+--       and per row to delete: key
+--       and per parked sequence: stream, note   '' for one that waits no longer
+--       and per skipped event: event, record
+--       and the streams whose request is answered
 -- Answers:
 --   committed
 --   fenced epoch position                       where the checkpoint is; nothing was written
 --
+-- A note and a record get the server's time in front, in microseconds; a note keeps its first one.
 -- All checks come before the first write: Lua has no rollback. The rows come before the checkpoint,
 -- so a view that is not a hash refuses the first of them.
 
 local CHUNK = 1000 -- unpack has a limit of some thousands
 
-local function in_chunks(command, first, last)
+local function in_chunks(command, key, first, last)
   for from = first, last, CHUNK do
-    redis.call(command, KEYS[2], unpack(ARGV, from, math.min(from + CHUNK - 1, last)))
+    redis.call(command, key, unpack(ARGV, from, math.min(from + CHUNK - 1, last)))
   end
 end
 
@@ -27,9 +33,37 @@ if checkpoint[1] ~= ARGV[1] or checkpoint[2] ~= ARGV[2] then
   return { 'fenced', checkpoint[1] or '', checkpoint[2] or '' }
 end
 
-local deletes = 6 + 2 * tonumber(ARGV[5])
-in_chunks('HSET', 6, deletes - 1)
-in_chunks('HDEL', deletes, #ARGV)
+local deletes = 9 + 2 * tonumber(ARGV[5])
+local notes = deletes + tonumber(ARGV[6])
+local skips = notes + 2 * tonumber(ARGV[7])
+local answered = skips + 2 * tonumber(ARGV[8])
+
+local now = ''
+local since = {}
+if answered > notes then
+  local time = redis.call('TIME')
+  now = string.format('%.0f ', time[1] * 1000000 + time[2])
+  redis.call('HLEN', KEYS[4])
+  redis.call('HLEN', KEYS[5])
+  for n = notes, skips - 1, 2 do
+    local known = redis.call('HGET', KEYS[3], ARGV[n])
+    since[n] = known and string.match(known, '^%d+ ') or now
+  end
+end
+
+in_chunks('HSET', KEYS[2], 9, deletes - 1)
+in_chunks('HDEL', KEYS[2], deletes, notes - 1)
+for n = notes, skips - 1, 2 do
+  if ARGV[n + 1] == '' then
+    redis.call('HDEL', KEYS[3], ARGV[n])
+  else
+    redis.call('HSET', KEYS[3], ARGV[n], since[n] .. ARGV[n + 1])
+  end
+end
+for n = skips, answered - 1, 2 do
+  redis.call('HSET', KEYS[4], ARGV[n], now .. ARGV[n + 1])
+end
+in_chunks('HDEL', KEYS[5], answered, #ARGV)
 redis.call('HSET', KEYS[1], 'position', ARGV[3], 'anchor', ARGV[4])
 redis.call('HDEL', KEYS[1], 'failure')
 return { 'committed' }

@@ -41,9 +41,9 @@ def test_the_table_counts_what_is_applied_and_names_the_worker(tmp_path: Path) -
 
         eventually(lambda: [row[2] for row in standing()] == ["lag", "0", "0"], "no lag")
         table = standing()
-        assert table[0] == ["projection", "applied", "lag", "worker"]
+        assert table[0] == ["projection", "applied", "lag", "parked", "worker"]
         assert [row[:2] for row in table[1:]] == [["order-list", "30"], ["sales-per-day", "30"]]
-        assert all(f":{program.pid}:" in row[3] for row in table[1:])
+        assert all(f":{program.pid}:" in row[4] for row in table[1:])
 
 
 def test_a_rebuilt_view_equals_the_live_one(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
+from zlib import crc32
 
 import anyio
 import msgspec
@@ -95,6 +96,32 @@ class Counts(Projection[CountRow]):
         self, event: Sent | Weighed | Delivered, record: Recorded, views: Views[CountRow]
     ) -> None:
         views.update(record.id, lambda row: CountRow(row.events + 1), start=CountRow())
+
+
+class TallyRow(msgspec.Struct, frozen=True):
+    events: int = 0
+    order: int = 0
+
+
+class Tally(Projection[TallyRow]):
+    """One row per parcel that tells an event left out, applied twice or out of order.
+
+    It cannot apply those of the parcels that are ``broken``.
+    """
+
+    broken: ClassVar[frozenset[str]] = frozenset()
+
+    @on(Sent, Weighed, Delivered)
+    def any(
+        self, event: Sent | Weighed | Delivered, record: Recorded, views: Views[TallyRow]
+    ) -> None:
+        if record.id in self.broken:
+            raise ArithmeticError(record.id)
+        views.update(
+            record.id,
+            lambda row: TallyRow(row.events + 1, crc32(b"%d %d" % (row.order, record.version))),
+            start=TallyRow(),
+        )
 
 
 events = EventRegistry([Sent, Weighed, Delivered, Lost])

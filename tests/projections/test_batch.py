@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from whence.projections.batch import Batch
+from whence.projections.notes import Note, Skipped, encode
 from whence.projections.projection import Projection, on
 from whence.projections.readmodel import ReadModel
 from whence.projections.views import Views
@@ -136,3 +138,69 @@ def test_an_event_of_an_unknown_schema_version_is_not_guessed_at() -> None:
     batch = Batch(script, said(["put a"], schema_version=2))
     assert batch.settle({}) is None
     assert "UnknownEventType" in str(batch.failure)
+
+
+def by(stream: str, record: Recorded) -> Recorded:
+    return replace(record, stream=StreamId("play", stream))
+
+
+class TestWithRoomToPark:
+    def test_a_stream_waits_from_its_first_failure_on_and_the_others_go_on(self) -> None:
+        one, two, three, four = said(["put a"], ["put b", "explode"], ["put c"], ["put d"])
+        records = [one, two, three, by("y", four)]
+        batch = Batch(script, records, room=1)
+        assert settled(batch) == {"a": b'{"text":"put"}', "d": b'{"text":"put"}'}
+        assert batch.failure is None
+        ((stream, note),) = batch.parked.items()
+        assert str(stream) == "play/x"
+        assert (note.version, note.position, note.type) == (2, 2, "Said")
+        assert note.reason == "ArithmeticError: explode"
+
+    def test_the_earliest_failure_counts_wherever_it_shows(self) -> None:
+        # The row of the first is refused after the handlers have run, and the third by its handler.
+        records = said(["put a"], ["wrong b"], ["explode"])
+        batch = Batch(script, records, room=1)
+        assert set(settled(batch)) == {"a"}
+        assert [note.version for note in batch.parked.values()] == [2]
+
+    def test_a_row_is_not_what_a_parked_stream_would_have_made_of_it(self) -> None:
+        one, two = said(["put a", "wrong b"], ["update a"])
+        batch = Batch(script, [one, by("y", two)], room=1)
+        assert settled(batch, a=b'{"text":"old"}') == {"a": b'{"text":"old+"}'}
+
+    def test_what_waits_or_is_skipped_is_passed(self) -> None:
+        one, two, three = said(["explode"], ["put b"], ["explode"])
+        records = [by("waits", one), by("y", two), three]
+        batch = Batch(
+            script,
+            records,
+            parked=[StreamId("play", "waits")],
+            skipped=[Skipped(StreamId("play", "x"), 3)],
+        )
+        change = batch.settle({})
+        assert change is not None
+        assert (set(change.rows), change.position, batch.parked) == ({"b"}, 3, {})
+
+    def test_when_the_room_is_used_up_the_batch_ends_before_the_next_failure(self) -> None:
+        one, two, three, four = said(["explode"], ["put b"], ["explode"], ["put d"])
+        records = [one, by("y", two), by("y", three), by("z", four)]
+        batch = Batch(script, records, room=1)
+        change = batch.settle({})
+        assert change is not None
+        assert (change.position, set(change.rows)) == (2, {"b"})
+        assert change.notes.keys() == batch.parked.keys() == {StreamId("play", "x")}
+        assert batch.failure is not None
+        assert "1 aggregates of this partition are parked" in str(batch.failure)
+
+    def test_what_was_parked_behind_the_end_of_a_batch_is_not(self) -> None:
+        # The handler of the third fails first, and then there is no room for the second.
+        one, two, three = said(["put a"], ["wrong b"], ["explode"])
+        batch = Batch(script, [one, by("y", two), by("z", three)], room=1)
+        change = batch.settle({})
+        assert change is not None
+        assert (change.position, change.notes) == (1, {})
+
+    def test_a_reason_is_kept_short_and_can_always_be_stored(self) -> None:
+        note = Note.of(said([])[0], ValueError("\ud800" + "x" * 10_000))
+        assert len(note.reason) < 600
+        assert encode(note)

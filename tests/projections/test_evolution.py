@@ -26,8 +26,9 @@ from tests.evolved import (
     ticket,
     tickets,
 )
-from tests.projections.domain import until, view_of, working
+from tests.projections.domain import view_of, working
 from whence.projections.batch import Batch
+from whence.projections.parked import parked_sequences
 from whence.projections.projection import Projection, on
 from whence.projections.rebuild import rebuild
 from whence.projections.status import status, wait_until_caught_up
@@ -135,17 +136,19 @@ def test_only_what_may_become_an_event_with_a_handler_is_read(
     assert (Batch(projection, [unreadable]).failure is not None) == handled
 
 
-async def test_a_type_that_is_unknown_here_halts_the_partition_before_it(
+async def test_a_type_that_is_unknown_here_parks_its_aggregate_and_no_other(
     store: EventStore,
 ) -> None:
     # A newer release may have given this name to an event that a handler waits for.
-    await plant(store, ticket(), [Bought(1, "EUR"), past("Refunded")()])
-    partition = store.keys.partition(ticket())
+    await plant(store, ticket(), [Bought(1, "EUR"), past("Refunded")(), Paid("ann")])
+    await plant(store, ticket("2"), [Bought(1, "EUR"), Paid("ann")])
     async with working(store, read_model):
-        found = await until(store, lambda all_: bool(all_[partition].failure), payments)
+        await wait_until_caught_up(store, payments)
 
-    assert found[partition].position == 1
-    assert "UnknownEventType" in found[partition].failure
+    (parked,) = await parked_sequences(store, payments)
+    assert (parked.stream, parked.note.version, parked.waiting) == (ticket(), 2, 2)
+    assert parked.note.reason.startswith("UnknownEventType: version 2 of ticket/1 is a 'Refunded'")
+    assert await view_of(store, payments) == {"2": TicketRow(paid=1)}
 
 
 def test_a_newer_version_of_an_event_without_a_handler_is_passed_over() -> None:

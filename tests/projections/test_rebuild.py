@@ -8,11 +8,12 @@ import pytest
 from tests.projections.domain import (
     Delivered,
     ParcelRow,
+    Parcels,
     Sent,
     Weighed,
     cities,
     counts,
-    model,
+    only,
     parcel,
     parcels,
     record,
@@ -114,10 +115,15 @@ async def test_a_second_rebuild_ends_the_first(store: EventStore) -> None:
     assert sum(row.events for row in (await view_of(store, counts)).values()) == 258
 
 
-async def test_an_event_that_cannot_be_applied_is_named(store: EventStore) -> None:
+async def test_an_event_that_cannot_be_applied_is_named_where_the_projection_halts(
+    store: EventStore,
+) -> None:
+    class Halting(Parcels, name="parcels", on_failure="halt"):
+        pass
+
     await record(store, parcel(1), Weighed(5))  # no row to update: it was never sent
     with pytest.raises(
         ProjectionFailed, match=r"parcels cannot apply Weighed, version 1 of parcel/1"
     ):
-        await rebuild(store, parcels)
-    assert {x.owner for x in await status(store, model.projection("parcels"))} == {""}
+        await rebuild(store, only(Halting).projection("parcels"))
+    assert {x.owner for x in await status(store, parcels)} == {""}

@@ -11,7 +11,10 @@ from tests.store.servers import EVERYWHERE
 from whence.projections.batch import Change
 from whence.projections.checkpoint import Checkpoints
 from whence.projections.lease import Leases
+from whence.projections.notes import Note, Request, Skip, Skipped, encode
+from whence.projections.requests import leave
 from whence.store.eventstore import EventStore
+from whence.store.ids import StreamId
 from whence.store.script import Script
 from whence.store.wire import Arg, Command, Reply
 
@@ -20,6 +23,13 @@ pytestmark = EVERYWHERE
 LUA = Path(__file__).parents[2] / "projections" / "lua"
 SCRIPTS = {path.stem: path for path in LUA.glob("*.lua")}
 ROW = counts.rows.encode("a", CountRow(1))
+GONE, WAITING = StreamId("x", "7"), StreamId("x", "12")  # both in partition 0 of 8
+EVENT = Skipped(WAITING, 3)
+NOTE = Note(4, 1, "Sent", "why")
+SKIP = Skip(3, "Sent", "why", "because", "ann")
+REQUEST = Request("retry", 4, "ann")
+_ROWS = ["a", ROW, "b", ROW, "c"]
+_VARIES = [*_ROWS, "x/7", b"", "x/12", encode(NOTE), "x/12@3", encode(SKIP), "x/12"]
 
 
 class Listening:
@@ -51,7 +61,9 @@ async def heard(store: EventStore) -> AsyncIterator[dict[str, tuple[list[Arg], l
     checkpoints = Checkpoints(store, "counts", wire)
     (lease,) = await leases.acquire([0])
     rows = {"a": ROW, "b": ROW, "c": None}
-    assert await checkpoints.commit([(lease, Change(rows, 1, 1, "x/1@1#1"))]) == [None]
+    change = Change(rows, 1, 1, "x/1@1#1", {GONE: None, WAITING: NOTE}, {EVENT: SKIP}, [WAITING])
+    assert await checkpoints.commit([(lease, change)]) == [None]
+    assert isinstance(await leave(wire, store, counts.name, WAITING, REQUEST), str)
     assert await checkpoints.note_failure(lease, "a sentence") is None
     assert await checkpoints.reset([lease]) == [None]
     assert await leases.renew([lease]) == []
@@ -85,7 +97,7 @@ def test_each_script_gets_the_keys_and_arguments_that_its_header_names(
         {"checkpoint": "cp"}.get(name, name) for name in named(script, "KEYS")
     ]
     fixed = named(script, "ARGV")
-    assert args[len(fixed) :] == (["a", ROW, "b", ROW, "c"] if script == "commit" else [])
+    assert args[len(fixed) :] == (_VARIES if script == "commit" else [])
     assert len(args) >= len(fixed) > 0
 
 

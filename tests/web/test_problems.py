@@ -46,6 +46,7 @@ def test_the_types_are_for_ever() -> None:
         "conflict": 409,
         "corrupt-store": 500,
         "deadline-exceeded": 504,
+        "event-parked": 503,
         "forbidden": 403,
         "internal-error": 500,
         "invalid-command": 422,
@@ -69,6 +70,7 @@ def test_the_types_are_for_ever() -> None:
         "unknown-field": 404,
         "unknown-view": 404,
         "version-not-found": 404,
+        "view-behind": 503,
         "view-mismatch": 500,
     }
 

@@ -1,11 +1,15 @@
 """GET /views: the read models, kept up to date by a worker."""
 
+import anyio
 import pytest
 from msgspec import Struct
 
 from examples.orders import domain
-from tests.web.client import Client, problem
+from examples.orders.domain import Order, OrderList, OrderPlaced, OrderRow
+from tests.web.client import PLACE, Client, problem
 from whence import Aggregate, Domain, Event, Projection, Recorded, Runtime, Views, on
+from whence.projections.status import wait_until_caught_up
+from whence.projections.worker import Worker
 from whence.store.errors import InvalidDomain
 from whence.store.eventstore import EventStore
 from whence.testing.views import catch_up
@@ -73,6 +77,74 @@ async def test_a_view_over_several_aggregates(client: Client, store: EventStore)
     assert (row["orders"], row["total"]) == (3, 2_700)
 
 
+class TestReadingYourWrites:
+    async def test_a_reader_who_names_the_position_finds_what_was_written(
+        self, client: Client, store: EventStore
+    ) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Worker(store, domain.read_model).run)
+            for n in range(20):
+                done = await client.command(f"/orders/{n}/place", PLACE)
+                position = done.headers["whence-position"]
+                assert position == f"{done.json()['partition']}:{done.json()['position']}"
+                waiting = {"Whence-Wait-For": position}
+                if n % 2:
+                    found = await client.get(f"/views/order-list/{n}", headers=waiting)
+                else:
+                    found = await client.get(f"/views/order-list/{n}?wait_for={position}")
+                assert found.status_code == 200, found.text
+                page = await client.get("/views/order-list", headers=waiting)
+                assert page.json()["total"] == n + 1
+            tasks.cancel_scope.cancel()
+
+    async def test_a_view_that_does_not_come_so_far_is_503_with_how_far_it_is(
+        self, store: EventStore, runtime: Runtime
+    ) -> None:
+        app = create_app(domain, store, runtime, wait_within=0.02)
+        async with Client.of(app) as client:
+            done = await client.command("/orders/42/place", PLACE)
+            at = done.headers["whence-position"]
+            for path in ("/views/order-list", "/views/order-list/42"):
+                response = await client.get(path, headers={"Whence-Wait-For": at})
+                found = problem(response, 503, "view-behind")
+                assert response.headers["retry-after"] == "1"
+                assert "is at position 0 of partition" in found["detail"]
+            problem(await client.get("/views/order-list/42"), 404, "row-not-found")
+
+    async def test_what_is_no_position_in_the_header_is_refused_by_its_name(
+        self, client: Client
+    ) -> None:
+        response = await client.get("/views/order-list", headers={"Whence-Wait-For": "soon"})
+        found = problem(response, 422, "invalid-input", "Whence-Wait-For")
+        assert "for example 17:8812, with a partition from 0 to 7, not 'soon'" in found["detail"]
+
+    async def test_an_event_that_is_parked_is_told_and_not_passed_off_as_seen(
+        self, client: Client, store: EventStore
+    ) -> None:
+        done = await client.command("/orders/42/place", PLACE)
+        at = done.headers["whence-position"]
+        fragile = Domain(aggregates=[Order], projections=[Fragile])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Worker(store, fragile.read_model).run)
+            await wait_until_caught_up(store, fragile.read_model.projection("order-list"))
+            tasks.cancel_scope.cancel()
+
+        response = await client.get("/views/order-list", headers={"Whence-Wait-For": at})
+        found = problem(response, 503, "event-parked")
+        assert "retry-after" not in response.headers
+        assert "version 1 of order/42 is parked" in found["detail"]
+        assert (await client.document("/readyz"))["parked"] == {
+            "order-list": 1,
+            "sales-per-day": 0,
+        }
+
+
+class Fragile(OrderList, name="order-list"):
+    @on(OrderPlaced)
+    def placed(self, event: OrderPlaced, record: Recorded, views: Views[OrderRow]) -> None:
+        raise ArithmeticError("no")
+
+
 @pytest.mark.parametrize(
     ("path", "status", "name", "field"),
     [
@@ -85,6 +157,16 @@ async def test_a_view_over_several_aggregates(client: Client, store: EventStore)
         ("/views/order-list?limit=1001", 422, "invalid-input", "limit"),
         ("/views/order-list/42?limit=1", 422, "invalid-input", "limit"),
         ("/views?limit=1", 422, "invalid-input", "limit"),
+        ("/views?wait_for=0:1", 422, "invalid-input", "wait_for"),
+        ("/views/order-list?wait_for=", 422, "invalid-input", "wait_for"),
+        ("/views/order-list?wait_for=1", 422, "invalid-input", "wait_for"),
+        ("/views/order-list?wait_for=1:-1", 422, "invalid-input", "wait_for"),
+        ("/views/order-list?wait_for=8:1", 422, "invalid-input", "wait_for"),
+        ("/views/order-list?wait_for=9999:1", 422, "invalid-input", "wait_for"),
+        ("/views/order-list?wait_for=1:1,", 422, "invalid-input", "wait_for"),
+        ("/views/order-list?wait_for=1:9999999999999999", 422, "invalid-input", "wait_for"),
+        ("/views/order-list/42?wait_for=1:%D9%A1", 422, "invalid-input", "wait_for"),
+        ("/views/order-list?wait_for=" + "1:1," * 101 + "1:1", 422, "invalid-input", "wait_for"),
     ],
 )
 async def test_what_is_not_acceptable(
@@ -104,6 +186,7 @@ class Account(Aggregate[Opened]):
 class Row(Struct, frozen=True):
     key: str
     limit: int
+    wait_for: str = ""
 
 
 class Accounts(Projection[Row]):
@@ -114,5 +197,5 @@ class Accounts(Projection[Row]):
 
 async def test_a_row_cannot_have_a_field_that_the_address_uses(store: EventStore) -> None:
     clash = Domain(aggregates=[Account], projections=[Accounts])
-    with pytest.raises(InvalidDomain, match="cannot have a field named key or limit"):
+    with pytest.raises(InvalidDomain, match="cannot have a field named key or limit or wait_for"):
         create_app(clash, store, Runtime(store, clash.write_model))

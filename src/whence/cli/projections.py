@@ -1,13 +1,17 @@
-"""``whence projections``: how far they are, and how to rebuild one."""
+"""``whence projections``: how far they are, and how to rebuild one.
+
+What is parked has a file of its own, parked.py.
+"""
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import uvloop
 
 from whence.cli import text
+from whence.cli.parked import Given, domain_again, parked, retry, skip, url_again
 from whence.cli.progress import counted
 from whence.cli.settings import domain_option, find_domain, server, url_option
 from whence.domain import Domain
@@ -18,16 +22,9 @@ from whence.projections.status import PartitionStatus, status
 from whence.store.durability import RELAXED
 from whence.store.eventstore import open_store
 
-_HEAD = ("projection", "applied", "lag", "worker")
+_HEAD = ("projection", "applied", "lag", "parked", "worker")
 
 Standings = dict[str, list[PartitionStatus]]
-
-
-class _Given(NamedTuple):
-    """What stands before "rebuild", or in the environment."""
-
-    domain_path: str | None
-    url: str | None
 
 
 @click.group(invoke_without_command=True)
@@ -35,12 +32,14 @@ class _Given(NamedTuple):
 @domain_option
 @url_option
 def projections(ctx: click.Context, domain_path: str | None, url: str | None) -> None:
-    """Show how far the projections are: events applied, events to go, and the worker.
+    """Show how far the projections are: events passed, events to go, parked aggregates, the worker.
 
-    "whence projections rebuild NAME" makes a view anew from the events.
+    "whence projections rebuild NAME" makes a view anew from the events. "parked" lists the
+    aggregates whose events wait because one cannot be applied; "retry" and "skip" are what can be
+    done about them.
     """
     if ctx.invoked_subcommand is not None:
-        ctx.obj = _Given(domain_path, url)
+        ctx.obj = Given(domain_path, url)
         return
     domain = find_domain(domain_path)
     with server(url) as found:
@@ -58,21 +57,22 @@ async def _standings(url: str, domain: Domain) -> Standings:
 
 def _print(standings: Standings) -> None:
     rows = [_HEAD, *(_row(name, partitions) for name, partitions in standings.items())]
-    name_width, applied_width, lag_width = (max(len(row[n]) for row in rows) for n in range(3))
-    for name, applied, lag, worker in rows:
-        text.say(f"{name:<{name_width}}  {applied:>{applied_width}}  {lag:>{lag_width}}  {worker}")
+    text.say_table(rows, right=(1, 2, 3))
     for name, partitions in standings.items():
         for partition in partitions:
             if partition.failure:
                 text.say(
                     f"{name} stands still in partition {partition.partition}: {partition.failure}"
                 )
+    if any(partition.parked for found in standings.values() for partition in found):
+        text.say('"whence projections parked" says what is parked, and why')
 
 
-def _row(name: str, partitions: Sequence[PartitionStatus]) -> tuple[str, str, str, str]:
+def _row(name: str, partitions: Sequence[PartitionStatus]) -> tuple[str, ...]:
     applied = sum(partition.position for partition in partitions)
     lag = sum(partition.lag for partition in partitions)
-    return (name, f"{applied:,}", f"{lag:,}", _owners(partitions))
+    parked = sum(partition.parked for partition in partitions)
+    return (name, f"{applied:,}", f"{lag:,}", f"{parked:,}", _owners(partitions))
 
 
 def _owners(partitions: Sequence[PartitionStatus]) -> str:
@@ -85,24 +85,30 @@ def _owners(partitions: Sequence[PartitionStatus]) -> str:
 
 @projections.command()
 @click.argument("name")
-@click.option("--domain", "domain_path", metavar="MODULE:NAME", help="The domain.")
-@click.option("--url", metavar="URL", help="The server.")
+@domain_again
+@url_again
+@click.option("--forget-skips", is_flag=True, help="Apply events again that were skipped.")
 @click.pass_obj
-def rebuild(given: _Given, name: str, domain_path: str | None, url: str | None) -> None:
+def rebuild(
+    given: Given, name: str, domain_path: str | None, url: str | None, forget_skips: bool
+) -> None:
     """Empty the view of the projection NAME, and make it anew from the events.
 
-    A worker that keeps this view stands by meanwhile, and goes on from there.
+    A worker that keeps this view stands by meanwhile, and goes on from there. What was parked is
+    tried again; what was skipped stays skipped.
 
     For example: whence projections rebuild order-list
     """
     domain = find_domain(domain_path or given.domain_path)
     projection = domain.read_model.projection(name)
     with server(url or given.url) as found:
-        report = uvloop.run(_rebuild(found.url, projection))
+        report = uvloop.run(_rebuild(found.url, projection, forget_skips))
     click.echo(f"{name} was rebuilt from {report.events:,} events in {report.seconds:.1f} s")
+    if report.parked:
+        click.echo(f'{report.parked:,} aggregates are parked: "whence projections parked" says why')
 
 
-async def _rebuild(url: str, projection: Projection[Any]) -> RebuildReport:
+async def _rebuild(url: str, projection: Projection[Any], forget_skips: bool) -> RebuildReport:
     with counted() as progress:
         bar = progress.add_task(f"Rebuilding {projection.name}", total=None)
 
@@ -110,4 +116,10 @@ async def _rebuild(url: str, projection: Projection[Any]) -> RebuildReport:
             progress.update(bar, completed=done, total=total)
 
         async with open_store(url, durability=RELAXED) as store:
-            return await rebuild_view(store, projection, progress=on_progress)
+            return await rebuild_view(
+                store, projection, progress=on_progress, forget_skips=forget_skips
+            )
+
+
+for _command in (parked, retry, skip):
+    projections.add_command(_command)

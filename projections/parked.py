@@ -1,0 +1,89 @@
+"""What people see of parked and skipped events."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from whence.projections.notes import Note, Skip, parse_notes, parse_skips
+from whence.projections.projection import Projection
+from whence.store.eventstore import EventStore
+from whence.store.ids import StreamId, number_of
+
+
+class ParkedSequence(NamedTuple):
+    """The events of one aggregate that are not in a view, from ``note.version`` on.
+
+    ``waiting`` are so many of them; ``since`` is when the first of them was parked.
+    """
+
+    stream: StreamId
+    partition: int
+    note: Note
+    since: datetime
+    waiting: int
+
+
+class SkippedEvent(NamedTuple):
+    """An event that a view does without, because somebody decided so at ``moment``."""
+
+    stream: StreamId
+    version: int
+    skip: Skip
+    moment: datetime
+
+
+async def parked_sequences(store: EventStore, projection: Projection[Any]) -> list[ParkedSequence]:
+    """What is parked, in all partitions, in the order in which it came to be so.
+
+    Raises:
+        StoreUnavailable, ServerRefused: the server cannot be read.
+        CorruptStore: a note is none of ours.
+    """
+    keys, name = store.keys, projection.name
+    numbers = range(keys.partitions)
+    replies = await store.ask_many([("HGETALL", keys.parked(n, name)) for n in numbers])
+    found = [
+        (number, stream, since, note)
+        for number, reply in zip(numbers, replies, strict=True)
+        for stream, (since, note) in parse_notes(reply).items()
+    ]
+    heads = await store.ask_many(
+        [("XREVRANGE", keys.stream(stream), "+", "-", "COUNT", 1) for _, stream, _, _ in found]
+    )
+    sequences = [
+        ParkedSequence(stream, number, note, since, _head(reply) - note.version + 1)
+        for (number, stream, since, note), reply in zip(found, heads, strict=True)
+    ]
+    return sorted(sequences, key=lambda sequence: (sequence.since, sequence.stream))
+
+
+async def parked_counts(
+    store: EventStore, projections: Iterable[Projection[Any]]
+) -> dict[str, int]:
+    """How many aggregates are parked, by projection; one round trip, raises as above."""
+    names = [projection.name for projection in projections]
+    numbers = range(store.keys.partitions)
+    replies = await store.ask_many(
+        [("HLEN", store.keys.parked(n, name)) for name in names for n in numbers]
+    )
+    size = len(numbers)
+    return {name: sum(replies[i * size : (i + 1) * size]) for i, name in enumerate(names)}
+
+
+async def skipped_events(store: EventStore, projection: Projection[Any]) -> list[SkippedEvent]:
+    """What was skipped, in all partitions, first decision first; raises as above."""
+    keys, name = store.keys, projection.name
+    replies = await store.ask_many(
+        [("HGETALL", keys.skipped(n, name)) for n in range(keys.partitions)]
+    )
+    found = [
+        SkippedEvent(event.stream, event.version, skip, moment)
+        for reply in replies
+        for event, (moment, skip) in parse_skips(reply).items()
+    ]
+    return sorted(found, key=lambda event: (event.moment, event.stream, event.version))
+
+
+def _head(entries: Any) -> int:
+    """The version of the only entry of a reply, 0 without one; its bytes may be damaged."""
+    return number_of(entries[0][0]) if entries else 0

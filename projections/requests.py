@@ -1,0 +1,230 @@
+"""What a person may have done about a parked sequence: try it again, or skip its first event."""
+
+import getpass
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import anyio
+
+from whence.projections.anchor import check_anchors
+from whence.projections.checkpoint import Checkpoints
+from whence.projections.lease import Lease, Leases
+from whence.projections.notes import Note, Request, encode, parse_notes
+from whence.projections.projection import Projection
+from whence.projections.retries import Retries
+from whence.projections.settings import WorkerSettings
+from whence.store.address import CALL_TIMEOUT
+from whence.store.errors import (
+    CorruptStore,
+    InvalidInput,
+    LeaseLost,
+    NotParked,
+    ServerRefused,
+    StoreUnavailable,
+    WhenceError,
+    shown,
+)
+from whence.store.eventstore import EventStore
+from whence.store.ids import StreamId
+from whence.store.script import Script, ScriptCall, run_scripts
+from whence.store.wire import ConnectionLost, ServerError, Wire
+
+ASK = Script.read(Path(__file__).parent / "lua" / "ask.lua")
+
+MAX_REASON = 500
+
+# Seconds between two looks at what became of a request.
+_LOOK_EVERY = 0.05
+
+
+class Answer(NamedTuple):
+    """What became of a request.
+
+    "applied": the sequence is in the view; "parked": an event of it failed, and ``note`` says
+    which; "open": nobody has done it yet, it stays asked.
+    """
+
+    outcome: Literal["applied", "parked", "open"]
+    note: Note | None = None
+
+
+async def retry(
+    store: EventStore,
+    projection: Projection[Any],
+    stream: StreamId,
+    *,
+    timeout_s: float = 30.0,
+    settings: WorkerSettings | None = None,
+) -> Answer:
+    """Have a parked sequence applied, from its first event on up to where the feed is.
+
+    The worker that has the partition does it, with the code that it runs; where there is none, it
+    is done here.
+
+    Args:
+        timeout_s: how long to wait for the worker; it goes on without being waited for.
+
+    Raises:
+        NotParked: nothing of this stream is parked.
+        StoreUnavailable, ServerRefused: the server does not answer.
+        CorruptStore: the log is not the one that the view was made from.
+    """
+    desk = _Desk(store, projection, settings or WorkerSettings())
+    return await desk.ask(stream, "retry", "", timeout_s)
+
+
+async def skip(
+    store: EventStore,
+    projection: Projection[Any],
+    stream: StreamId,
+    reason: str,
+    *,
+    timeout_s: float = 30.0,
+    settings: WorkerSettings | None = None,
+) -> Answer:
+    """Do without the event at which a sequence is parked, and have the rest of it applied.
+
+    Who decided that, when and why is kept for good, see ``skipped_events``; the view does without
+    the event in a rebuild as well. As ``retry`` otherwise.
+
+    Raises:
+        InvalidInput: the reason is empty, too long or no text.
+    """
+    _check_reason(reason)
+    desk = _Desk(store, projection, settings or WorkerSettings())
+    return await desk.ask(stream, "skip", reason, timeout_s)
+
+
+class _Desk:
+    """Where a request is left, and what is done with it if there is no worker."""
+
+    def __init__(
+        self, store: EventStore, projection: Projection[Any], settings: WorkerSettings
+    ) -> None:
+        self._store = store
+        self._projection = projection
+        self._settings = settings
+        self._wire = store.address.wire()
+
+    async def ask(
+        self, stream: StreamId, action: Literal["retry", "skip"], reason: str, timeout_s: float
+    ) -> Answer:
+        try:
+            note = await self._note(stream)
+            if note is None:
+                raise NotParked(self._projection.name, stream)
+            request = Request(action, note.version, _who(), reason)
+            owner = await leave(self._wire, self._store, self._projection.name, stream, request)
+            if not owner:
+                await self._do(stream)
+            return await self._answer(stream, timeout_s)
+        except ConnectionLost as error:
+            raise StoreUnavailable(self._store.address.shown, str(error)) from error
+        finally:
+            with anyio.move_on_after(CALL_TIMEOUT, shield=True):
+                await self._wire.close()
+
+    async def _do(self, stream: StreamId) -> None:
+        """What a worker would do, unless one has come meanwhile."""
+        name = self._projection.name
+        owner = f"{_who()}:{secrets.token_hex(4)}"
+        leases = Leases(self._store, name, owner, self._settings.lease_ms, self._wire)
+        number = self._store.keys.partition(stream)
+        held = await leases.acquire([number])
+        try:
+            await self._apply(leases, held)
+        except LeaseLost:
+            return
+        finally:
+            with anyio.move_on_after(CALL_TIMEOUT, shield=True):
+                await leases.release([number])
+
+    async def _apply(self, leases: Leases, held: Sequence[Lease]) -> None:
+        name = self._projection.name
+        _raise_first(await check_anchors(self._store, name, held))
+        checkpoints = Checkpoints(self._store, name, self._wire)
+        retries = Retries(self._store, self._projection, checkpoints, self._settings)
+        await retries.look(held)
+        while retries.running:
+            _raise_first(await retries.step())
+            await leases.renew(held)
+
+    async def _answer(self, stream: StreamId, timeout_s: float) -> Answer:
+        give_up = time.monotonic() + timeout_s
+        key = self._store.keys.asked(self._store.keys.partition(stream), self._projection.name)
+        while True:
+            # The request first: what a worker does with it is written together with its end.
+            asked = await self._store.ask("HEXISTS", key, str(stream))
+            note = await self._note(stream)
+            if note is None:
+                return Answer("applied")
+            if not asked and note.attempts:
+                return Answer("parked", note)
+            if time.monotonic() >= give_up:
+                return Answer("open", note)
+            await anyio.sleep(_LOOK_EVERY)
+
+    async def _note(self, stream: StreamId) -> Note | None:
+        key = self._store.keys.parked(self._store.keys.partition(stream), self._projection.name)
+        data = await self._store.ask("HGET", key, str(stream))
+        if data is None:
+            return None
+        ((_, note),) = parse_notes([str(stream).encode(), data]).values()
+        return note
+
+
+async def leave(
+    wire: Wire, store: EventStore, projection: str, stream: StreamId, request: Request
+) -> str:
+    """Write a request down for the owner of the stream's partition, who is returned; "" for none.
+
+    Raises:
+        NotParked: nothing of this stream is parked.
+        ConnectionLost, StoreUnavailable, ServerRefused: no answer.
+    """
+    keys, number = store.keys, store.keys.partition(stream)
+    call = ScriptCall(
+        ASK,
+        [
+            keys.lease(number, projection),
+            keys.parked(number, projection),
+            keys.asked(number, projection),
+        ],
+        [str(stream), encode(request)],
+    )
+    (answer,) = await run_scripts(wire, [call])
+    match answer:
+        case [b"asked", bytes(owner)]:
+            return owner.decode()
+        case [b"absent"]:
+            raise NotParked(projection, stream)
+        case ServerError():
+            raise ServerRefused(f"{ASK.name}.lua on {call.keys[0]!s}", str(answer))
+        case _:
+            raise CorruptStore(f"{ASK.name}.lua answered {answer!r}")
+
+
+def _check_reason(reason: str) -> None:
+    if not 1 <= len(reason.strip()) <= MAX_REASON or not reason.isprintable():
+        raise InvalidInput(
+            f"{shown(reason)} is not a reason that others can read: write 1 to {MAX_REASON} "
+            "characters on one line",
+            field="reason",
+        )
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        user = "someone"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _raise_first(errors: Mapping[int, WhenceError]) -> None:
+    for error in errors.values():
+        raise error

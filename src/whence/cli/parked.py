@@ -1,0 +1,253 @@
+"""``whence projections parked``, ``retry`` and ``skip``: events that cannot be applied."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import click
+import uvloop
+
+from whence.cli import text
+from whence.cli.settings import find_domain, json_option, server
+from whence.domain import Domain
+from whence.projections import requests
+from whence.projections.parked import (
+    ParkedSequence,
+    SkippedEvent,
+    parked_sequences,
+    skipped_events,
+)
+from whence.projections.projection import Projection
+from whence.projections.requests import Answer
+from whence.store.durability import RELAXED
+from whence.store.errors import InvalidSetting, NotParked
+from whence.store.eventstore import EventStore, open_store
+from whence.store.ids import StreamId
+
+_PARKED = ("projection", "aggregate", "version", "event", "since", "tries", "waiting", "reason")
+_SKIPPED = ("projection", "aggregate", "version", "event", "when", "by", "reason", "failure")
+
+domain_again = click.option("--domain", "domain_path", metavar="MODULE:NAME", help="The domain.")
+url_again = click.option("--url", metavar="URL", help="The server.")
+
+
+class Given(NamedTuple):
+    """What stands before the name of the action, or in the environment."""
+
+    domain_path: str | None
+    url: str | None
+
+
+class Row(NamedTuple):
+    """A parked sequence or a skipped event of one projection, as JSON has it."""
+
+    projection: str
+    aggregate: str
+    version: int
+    position: int
+    event: str
+    more: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        fields: dict[str, Any] = self._asdict()
+        more: dict[str, Any] = fields.pop("more")
+        return fields | more
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--skipped", is_flag=True, help="Show what was skipped instead, by whom and why.")
+@json_option
+@domain_again
+@url_again
+@click.pass_obj
+def parked(
+    given: Given,
+    name: str | None,
+    skipped: bool,
+    as_json: bool,
+    domain_path: str | None,
+    url: str | None,
+) -> None:
+    """List the aggregates whose events wait because one of them cannot be applied.
+
+    Of each: the first event that is not in the view, why, since when, how often it was tried, and
+    how many events wait. Of the projection NAME, or of all.
+
+    Exit code 1 says that something is parked.
+    """
+    domain = find_domain(domain_path or given.domain_path)
+    chosen = _chosen(domain, name)
+    with server(url or given.url) as found:
+        rows = uvloop.run(_rows(found.url, chosen, skipped))
+    if as_json:
+        text.say_json([row.document() for row in rows])
+    elif rows:
+        text.say_table(
+            [_SKIPPED if skipped else _PARKED, *(_cells(row) for row in rows)], right=(2,)
+        )
+    else:
+        click.echo("nothing was skipped" if skipped else "nothing is parked")
+    if rows and not skipped:
+        sys.exit(1)
+
+
+def _chosen(domain: Domain, name: str | None) -> list[Projection[Any]]:
+    """Raises UnknownProjection."""
+    model = domain.read_model
+    return [model.projection(name)] if name is not None else list(model.projections.values())
+
+
+async def _rows(url: str, chosen: Sequence[Projection[Any]], skipped: bool) -> list[Row]:
+    async with open_store(url, durability=RELAXED) as store:
+        if skipped:
+            return [_skip(p.name, x) for p in chosen for x in await skipped_events(store, p)]
+        return [_park(p.name, x) for p in chosen for x in await parked_sequences(store, p)]
+
+
+def _park(projection: str, found: ParkedSequence) -> Row:
+    note = found.note
+    more = {
+        "since": found.since,
+        "tries": note.attempts,
+        "waiting": found.waiting,
+        "reason": note.reason,
+    }
+    return Row(projection, str(found.stream), note.version, note.position, note.type, more)
+
+
+def _skip(projection: str, found: SkippedEvent) -> Row:
+    skip = found.skip
+    more = {"when": found.moment, "by": skip.by, "reason": skip.reason, "failure": skip.failure}
+    return Row(projection, str(found.stream), found.version, skip.position, skip.type, more)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    moment, *more = row.more.values()
+    return (
+        row.projection,
+        row.aggregate,
+        str(row.version),
+        row.event or "?",
+        text.moment(moment),
+        *map(str, more),
+    )
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.argument("stream", required=False)
+@domain_again
+@url_again
+@click.pass_obj
+def retry(
+    given: Given,
+    name: str | None,
+    stream: str | None,
+    domain_path: str | None,
+    url: str | None,
+) -> None:
+    """Apply the events that are parked, in their order, up to where the projection is.
+
+    Of the projection NAME or of all; of one aggregate, STREAM, or of all. The worker that has the
+    partition does it, with the code that it runs; where none is, it is done here.
+
+    For example, once the handler is mended: whence projections retry order-list order/42
+    """
+    domain = find_domain(domain_path or given.domain_path)
+    chosen = _chosen(domain, name)
+    wanted = None if stream is None else _stream(stream)
+    with server(url or given.url) as found:
+        fine = uvloop.run(_retry(found.url, chosen, wanted))
+    if not fine:
+        sys.exit(1)
+
+
+async def _retry(url: str, chosen: Sequence[Projection[Any]], wanted: StreamId | None) -> bool:
+    """Whether all that was parked is applied now. Raises NotParked for a stream that is not."""
+    fine = True
+    async with open_store(url, durability=RELAXED) as store:
+        for projection in chosen:
+            streams = [wanted] if wanted else await _parked_streams(store, projection)
+            for stream in streams:
+                try:
+                    answer = await requests.retry(store, projection, stream)
+                except NotParked:
+                    if wanted:
+                        raise
+                    continue  # it was applied meanwhile
+                fine = _report(projection, stream, answer) and fine
+            if not streams:
+                text.say(f"nothing is parked in {projection.name}")
+    return fine
+
+
+async def _parked_streams(store: EventStore, projection: Projection[Any]) -> list[StreamId]:
+    return [found.stream for found in await parked_sequences(store, projection)]
+
+
+@click.command()
+@click.argument("name")
+@click.argument("stream")
+@click.option("--reason", required=True, help="Why the view may do without it; it is kept.")
+@domain_again
+@url_again
+@click.pass_obj
+def skip(
+    given: Given,
+    name: str,
+    stream: str,
+    reason: str,
+    domain_path: str | None,
+    url: str | None,
+) -> None:
+    """Let the projection NAME do without the event at which the aggregate STREAM is parked.
+
+    The events behind it are applied. Who decided it, when and why is kept, and a rebuild does
+    without the event as well: see "parked --skipped", and "rebuild --forget-skips".
+
+    For example: whence projections skip order-list order/42 --reason "ordered by a test"
+    """
+    projection = find_domain(domain_path or given.domain_path).read_model.projection(name)
+    wanted = _stream(stream)
+    with server(url or given.url) as found:
+        fine = uvloop.run(_skip_one(found.url, projection, wanted, reason))
+    if not fine:
+        sys.exit(1)
+
+
+async def _skip_one(url: str, projection: Projection[Any], stream: StreamId, reason: str) -> bool:
+    async with open_store(url, durability=RELAXED) as store:
+        return _report(projection, stream, await requests.skip(store, projection, stream, reason))
+
+
+def _stream(named: str) -> StreamId:
+    """The stream that "order/42" names. Raises InvalidId, InvalidSetting."""
+    type_name, separator, id_ = named.partition("/")
+    if not separator:
+        raise InvalidSetting(
+            f"{named!r} does not name an aggregate: write it as TYPE/ID, as order/42",
+            field="stream",
+        )
+    return StreamId.checked(type_name, id_)
+
+
+def _report(projection: Projection[Any], stream: StreamId, answer: Answer) -> bool:
+    """Say what became of a request; whether the whole sequence is in the view."""
+    match answer.outcome:
+        case "applied":
+            text.say(f"{projection.name}: all events of {stream} are applied")
+            return True
+        case "parked":
+            assert answer.note is not None, "what is parked has a note"
+            text.say(
+                f"{projection.name}: {stream} is parked at version {answer.note.version}: "
+                f"{answer.note.reason}"
+            )
+            return False
+        case "open":
+            text.say(
+                f"{projection.name}: the worker has not come to {stream} yet; it stays asked, and "
+                'is done as soon as a worker does ("whence projections parked" shows it)'
+            )
+            return False
