@@ -1,0 +1,358 @@
+"""The Explorer in a real browser. Its screenshots are kept in tests/web/explorer/screenshots/."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Page, expect
+from starlette.applications import Starlette
+
+from examples.orders import domain
+from tests.web.client import CANCEL, PLACE, Client
+from tests.web.explorer.browser import (
+    Scheme,
+    keep_screenshot,
+    needs_chromium,
+    reading,
+    violations,
+)
+from tests.web.explorer.domain import NOON, Flagged, Opened, Renamed, append
+from tests.web.explorer.domain import domain as accounts_domain
+from tests.web.serving import serving
+from whence import Runtime
+from whence.projections.worker import Worker
+from whence.store.append import Append, NewEvent
+from whence.store.eventstore import EventStore
+from whence.store.ids import StreamId
+from whence.store.metadata import Metadata
+from whence.store.registry import Encoded
+from whence.web.app import create_app
+
+pytestmark = needs_chromium
+
+ORDER = "/explorer/aggregates/order/42"
+ACCOUNT = "/explorer/aggregates/account/7"
+
+
+@pytest.fixture
+async def base(app: Starlette) -> AsyncIterator[str]:
+    """The address of the order domain."""
+    async with serving(app) as port:
+        yield f"http://127.0.0.1:{port}"
+        app.state.live.end()
+
+
+@pytest.fixture
+async def accounts_base(store: EventStore) -> AsyncIterator[str]:
+    """The address of accounts, one of them with five versions, a minute apart."""
+    events = [Opened("ann"), *[Renamed(name) for name in ("bea", "cleo", "dora", "eve")]]
+    await append(store, StreamId("account", "7"), events, at=NOON)
+    async with Runtime(store, accounts_domain.write_model) as runtime:
+        app = create_app(accounts_domain, store, runtime)
+        async with serving(app) as port:
+            yield f"http://127.0.0.1:{port}"
+            app.state.live.end()
+
+
+async def shows(page: Page, version: int, owner: str) -> None:
+    """Wait until the page shows this state."""
+    await expect(page.locator("#state-title")).to_have_text(f"State after version {version}")
+    await expect(page.locator(".state ins").first).to_have_text(f'"{owner}"')
+    await expect(page.locator("#version")).to_have_value(str(version))
+    await expect(page.locator("#version-shown")).to_have_text(f"{version} of 5")
+    await expect(page.locator('.timeline [aria-current="step"] .version')).to_have_text(
+        str(version)
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_is_sound_in_light_and_dark(
+    client: Client, store: EventStore, base: str, scheme: Scheme
+) -> None:
+    async with reading(base, scheme=scheme) as page:
+
+        async def sound(name: str, path: str) -> None:
+            await page.goto(path)
+            await expect(page.locator("h1")).to_be_visible()
+            if await page.locator("main[data-live]").count():
+                await expect(page.locator("#pulse")).to_have_text("live")
+            await keep_screenshot(page, f"{name}-{scheme}")
+            assert await violations(page) == [], path
+
+        await sound("empty", "/explorer")
+        await client.cancelled("42")
+        await client.placed(*[str(number) for number in range(30)])
+        await store.ask(
+            "HSET", store.keys.checkpoint(3, "order-list"), "failure", "ValueError: no such price"
+        )
+        await sound("search", "/explorer")
+        await sound("order", ORDER)
+        await sound("order-past", f"{ORDER}?version=1&field=status")
+        await sound("order-why", f"{ORDER}?field=status")
+        await sound("projections", "/explorer/projections")
+        await page.get_by_text("By partition").first.click()
+        assert await violations(page) == []
+        await sound("store", "/explorer/store")
+        await page.set_viewport_size({"width": 380, "height": 800})
+        await sound("order-narrow", f"{ORDER}?field=status")
+        await sound("store-narrow", "/explorer/store")
+
+
+async def test_a_problem_is_a_sound_page(base: str) -> None:
+    async with reading(base, trouble=True) as page:
+        await page.goto("/explorer/aggregates/order/none")
+        await expect(page.get_by_role("heading")).to_have_text("There is no such aggregate")
+        await keep_screenshot(page, "problem-light")
+        assert await violations(page) == []
+        await page.get_by_role("link", name="Search for something else").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("What happened?")
+
+
+async def test_the_slider_moves_by_keyboard(accounts_base: str) -> None:
+    async with reading(accounts_base) as page:
+        await page.goto(ACCOUNT)
+        await shows(page, 5, "eve")
+        await page.get_by_label("Version", exact=True).focus()
+        await page.keyboard.press("Home")
+        await shows(page, 1, "ann")
+        await page.keyboard.press("ArrowRight")
+        await shows(page, 2, "bea")
+        await expect(page.locator("#version")).to_be_focused()
+        assert page.url == f"{accounts_base}{ACCOUNT}?version=2"
+        await page.reload()
+        await shows(page, 2, "bea")
+
+
+async def test_the_slider_moves_by_mouse(accounts_base: str) -> None:
+    async with reading(accounts_base) as page:
+        await page.goto(ACCOUNT)
+        await drag(page, "#version", 1.0, 0.5)
+        await shows(page, 3, "cleo")
+        await drag(page, "#version", 0.5, 0.0)
+        await shows(page, 1, "ann")
+
+
+async def test_the_slider_of_moments_moves_both(accounts_base: str) -> None:
+    async with reading(accounts_base) as page:
+        await page.goto(ACCOUNT)
+        await drag(page, "#ms", 1.0, 0.3)
+        await shows(page, 2, "bea")
+        await expect(page.locator("#at")).to_have_value(re.compile("2026-01-31T12:01"))
+        await page.get_by_label("Moment", exact=True).focus()
+        await page.keyboard.press("Home")
+        await shows(page, 1, "ann")
+        for _ in range(3):  # each a tenth of the way, and the second version comes after a quarter
+            await page.keyboard.press("PageUp")
+        await shows(page, 2, "bea")
+        await expect(page.locator("#at")).to_have_value("2026-01-31T12:01:12")
+        await page.locator("#at").fill("2026-01-31T12:03:30.000")
+        await page.get_by_role("button", name="Go").click()
+        await shows(page, 4, "dora")
+
+
+async def drag(page: Page, slider: str, start: float, end: float) -> None:
+    """Drag a slider from one part of its way to another, both from 0 to 1."""
+    box = await page.locator(slider).bounding_box()
+    assert box is not None
+    thumb = 16  # pixels: its middle stays half of it away from the ends
+    way, y = box["width"] - thumb, box["y"] + box["height"] / 2
+    left = box["x"] + thumb / 2
+    await page.mouse.move(left + start * way, y)
+    await page.mouse.down()
+    await page.mouse.move(left + end * way, y, steps=8)
+    await page.mouse.up()
+
+
+async def test_links_move_through_the_versions(accounts_base: str) -> None:
+    async with reading(accounts_base) as page:
+        await page.goto(ACCOUNT)
+        await page.get_by_role("link", name="Back").click()
+        await shows(page, 4, "dora")
+        await page.get_by_role("link", name="First").focus()
+        await page.keyboard.press("Enter")
+        await shows(page, 1, "ann")
+        await page.get_by_role("link", name="Version 3, Renamed").click()
+        await shows(page, 3, "cleo")
+        await page.get_by_role("link", name="Newest").click()
+        await shows(page, 5, "eve")
+        assert page.url == f"{accounts_base}{ACCOUNT}"
+
+
+async def test_a_field_tells_why_and_leads_to_the_cause(
+    accounts_base: str, store: EventStore
+) -> None:
+    case = StreamId("case", "9")
+    await append(store, case, [Flagged("the name was misspelt", "grace")])
+    told = Metadata(
+        who="ada", reason="asked for by mail", correlation_id="s-1", causation_id=f"{case}@1"
+    )
+    await append(store, StreamId("account", "7"), [Renamed("Eve")], expected=5, metadata=told)
+    async with reading(accounts_base) as page:
+        await page.goto(ACCOUNT)
+        await page.get_by_role("link", name="owner").focus()
+        await page.keyboard.press("Enter")
+        last = page.locator(".chain > li").last
+        await expect(last).to_contain_text('"eve" → became "Eve"')
+        await expect(last).to_contain_text("asked for by mail")
+        await expect(page.get_by_role("link", name="owner")).to_be_focused()
+        await keep_screenshot(page, "why-causes-light")
+        assert await violations(page) == []
+
+        await page.get_by_label("Version", exact=True).focus()
+        await page.keyboard.press("Home")
+        await expect(page.locator("#state-title")).to_have_text("State after version 1")
+        await expect(page.locator(".chain > li")).to_have_count(6)
+
+        await page.get_by_role("link", name="case/9, version 1").click()
+        await expect(page.locator("h1")).to_have_text("9")
+        await expect(page.locator(".timeline")).to_contain_text("the name was misspelt")
+
+
+async def test_a_new_event_appears_by_itself(client: Client, base: str) -> None:
+    await client.placed("42")
+    async with reading(base) as page:
+        await page.goto(f"{ORDER}?field=status")
+        await expect(page.locator("#pulse")).to_have_text("live")
+        await client.command("/orders/42/cancel", CANCEL)
+        await expect(page.locator("#version-shown")).to_have_text("2 of 2")
+        await expect(page.locator(".state")).to_contain_text('"cancelled"')
+        await expect(page.locator(".chain > li")).to_have_count(2)
+
+
+async def test_who_looks_at_the_past_stays_there(client: Client, base: str) -> None:
+    await client.placed("42")
+    await client.command("/orders/42/approve")
+    async with reading(base) as page:
+        await page.goto(f"{ORDER}?version=1")
+        await expect(page.locator("#pulse")).to_have_text("live")
+        await client.command("/orders/42/cancel", CANCEL)
+        await expect(page.locator("#version-shown")).to_have_text("1 of 3")
+        await expect(page.get_by_text("2 newer versions")).to_be_visible()
+        await expect(page.locator("#state-title")).to_have_text("State after version 1")
+
+
+async def test_the_first_page_finds_by_keyboard_and_fills_by_itself(
+    client: Client, base: str
+) -> None:
+    async with reading(base) as page:
+        await page.goto("/explorer")
+        await expect(page.get_by_text("Nothing has happened yet")).to_be_visible()
+        await client.placed("42")
+        await expect(page.get_by_role("link", name="order/42")).to_be_visible()
+        await page.get_by_label("Id").focus()
+        await page.keyboard.type("42")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("h1")).to_have_text("42")
+
+
+async def test_the_first_key_skips_to_the_content(base: str) -> None:
+    async with reading(base) as page:
+        await page.goto("/explorer/projections")
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("main")).to_be_focused()
+
+
+async def test_the_picture_moves_when_a_worker_catches_up(
+    client: Client, store: EventStore, base: str
+) -> None:
+    await client.placed(*[str(number) for number in range(20)])
+    async with reading(base) as page:
+        await page.goto("/explorer/projections")
+        first = page.locator(".projection").first
+        await expect(first.locator(".figures dd").first).to_have_text("20")
+        await first.get_by_text("By partition").click()
+        worker = asyncio.create_task(Worker(store, domain.read_model).run())
+        try:
+            await expect(first.locator(".figures dd").first).to_have_text("0", timeout=30_000)
+            await expect(first.locator("rect.bar[height='0.00']")).to_have_count(8)
+        finally:
+            worker.cancel()
+            await asyncio.wait([worker])
+        await expect(first.locator("details")).to_have_attribute("open", "")
+
+
+async def test_the_store_counts_by_itself(client: Client, base: str) -> None:
+    async with reading(base) as page:
+        await page.goto("/explorer/store")
+        await expect(page.locator(".figures dd").first).to_have_text("0")
+        await client.cancelled("1", "2")
+        await expect(page.locator(".figures dd").first).to_have_text("4")
+
+
+async def test_it_reconnects_when_the_server_comes_back(
+    app: Starlette, client: Client, store: EventStore, runtime: Runtime
+) -> None:
+    await client.placed("42")
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+    async with reading(f"http://127.0.0.1:{port}", trouble=True) as page:
+        async with serving(app, port):
+            await page.goto(ORDER)
+            await expect(page.locator("#pulse")).to_have_text("live")
+            app.state.live.end()
+        await expect(page.locator("#pulse")).to_have_text("reconnecting")
+        await keep_screenshot(page, "reconnecting-light")
+        again = create_app(domain, store, runtime)
+        async with serving(again, port):
+            await client.command("/orders/42/cancel", CANCEL)
+            await expect(page.locator("#pulse")).to_have_text("live", timeout=30_000)
+            await expect(page.locator("#version-shown")).to_have_text("2 of 2")
+            again.state.live.end()
+
+
+async def test_it_works_without_scripts(accounts_base: str) -> None:
+    async with reading(accounts_base, scripts=False) as page:
+        await page.goto(f"{ACCOUNT}?field=owner")
+        await page.get_by_label("Version", exact=True).focus()
+        await page.keyboard.press("Home")
+        await page.locator("#by-version").get_by_role("button", name="Show").click()
+        await shows(page, 1, "ann")
+        await expect(page.locator(".chain > li")).to_have_count(5)
+        await page.get_by_role("link", name="On", exact=True).click()
+        await shows(page, 2, "bea")
+        await page.get_by_role("link", name="names", exact=True).click()
+        await expect(page.locator("#why-title")).to_have_text("Why is names what it is?")
+
+
+async def test_an_event_that_cannot_be_read_does_not_stop_the_slider(
+    store: EventStore, accounts_base: str
+) -> None:
+    strange = NewEvent(Encoded("Vanished", 1, b'{"x":1}', Opened("")))
+    await store.append(Append(StreamId("account", "7"), 5, "c", [strange]))
+    async with reading(accounts_base, trouble=True) as page:
+        await page.goto(f"{ACCOUNT}?version=5")
+        await page.get_by_label("Version", exact=True).focus()
+        await page.keyboard.press("End")
+        await expect(page.get_by_role("alert")).to_contain_text("Vanished")
+        await expect(page.locator(".timeline")).to_contain_text("Vanished")
+        await keep_screenshot(page, "trouble-light")
+        assert await violations(page) == []
+        await page.keyboard.press("Home")
+        await expect(page.locator("#state-title")).to_have_text("State after version 1")
+
+
+async def test_hostile_events_do_nothing_in_a_browser(
+    store: EventStore, accounts_base: str
+) -> None:
+    attack = "\"'></td></script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
+    case = StreamId("case", "9")
+    told = Metadata(who=attack, reason=attack, causation_id=attack, notes={attack: attack})
+    await append(store, case, [Flagged(attack, attack)], metadata=told)
+    async with reading(accounts_base) as page:
+        await page.goto("/explorer/aggregates/case/9?field=status")
+        await expect(page.locator("#pulse")).to_have_text("live")
+        await expect(page.locator(".chain")).to_contain_text("document.title='owned'")
+        assert await page.title() == "case/9 · Whence"
+        assert await page.locator("img").count() == 0
+
+
+async def test_a_first_order_is_seen_at_once(client: Client, base: str) -> None:
+    async with reading(base) as page:
+        await page.goto("/explorer")
+        await client.command("/orders/place", PLACE)
+        await page.locator(".recent a").first.click()
+        await expect(page.locator(".timeline")).to_contain_text("OrderPlaced")
