@@ -49,7 +49,7 @@ async def reading(
             yield page
         finally:
             await browser.close()
-    assert trouble or errors == []
+    assert trouble or not errors, errors
     assert [url for url in asked if not url.startswith(f"{base}/")] == []
 
 
@@ -73,3 +73,16 @@ async def violations(page: Page) -> list[str]:
 async def keep_screenshot(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     await page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+async def drag(page: Page, slider: str, start: float, end: float) -> None:
+    """Drag a slider from one part of its way to another, both from 0 to 1."""
+    box = await page.locator(slider).bounding_box()
+    assert box is not None
+    thumb = 16  # pixels: its middle stays half of it away from the ends
+    way, y = box["width"] - thumb, box["y"] + box["height"] / 2
+    left = box["x"] + thumb / 2
+    await page.mouse.move(left + start * way, y)
+    await page.mouse.down()
+    await page.mouse.move(left + end * way, y, steps=8)
+    await page.mouse.up()

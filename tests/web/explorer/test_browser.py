@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from playwright.async_api import Page, expect
 from starlette.applications import Starlette
@@ -13,6 +14,7 @@ from examples.orders import domain
 from tests.web.client import CANCEL, PLACE, Client
 from tests.web.explorer.browser import (
     Scheme,
+    drag,
     keep_screenshot,
     needs_chromium,
     reading,
@@ -29,6 +31,7 @@ from whence.store.ids import StreamId
 from whence.store.metadata import Metadata
 from whence.store.registry import Encoded
 from whence.web.app import create_app
+from whence.web.explorer import streams
 
 pytestmark = needs_chromium
 
@@ -152,17 +155,12 @@ async def test_the_slider_of_moments_moves_both(accounts_base: str) -> None:
         await shows(page, 4, "dora")
 
 
-async def drag(page: Page, slider: str, start: float, end: float) -> None:
-    """Drag a slider from one part of its way to another, both from 0 to 1."""
-    box = await page.locator(slider).bounding_box()
-    assert box is not None
-    thumb = 16  # pixels: its middle stays half of it away from the ends
-    way, y = box["width"] - thumb, box["y"] + box["height"] / 2
-    left = box["x"] + thumb / 2
-    await page.mouse.move(left + start * way, y)
-    await page.mouse.down()
-    await page.mouse.move(left + end * way, y, steps=8)
-    await page.mouse.up()
+async def test_a_moment_before_the_beginning_gets_a_page_that_says_so(accounts_base: str) -> None:
+    async with reading(accounts_base, trouble=True) as page:
+        await page.goto(ACCOUNT)
+        await page.locator("#at").fill("2025-12-31T12:00:00.000")
+        await page.locator("#at").press("Enter")
+        await expect(page.locator(".lead")).to_contain_text("account/7 did not exist at 2025-12-31")
 
 
 async def test_links_move_through_the_versions(accounts_base: str) -> None:
@@ -348,6 +346,45 @@ async def test_hostile_events_do_nothing_in_a_browser(
         await expect(page.locator(".chain")).to_contain_text("document.title='owned'")
         assert await page.title() == "case/9 · Whence"
         assert await page.locator("img").count() == 0
+
+
+async def test_a_page_in_the_background_gives_its_connection_back(
+    client: Client, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MAX_STREAMS", 1)
+    await client.placed("42")
+    async with reading(base) as page:
+        await page.goto(ORDER)
+        await expect(page.locator("#pulse")).to_have_text("live")
+        await show_tab(page, "hidden")
+        await expect(page.locator("#pulse")).to_have_text("paused")
+        await client.command("/orders/42/cancel", CANCEL)
+        await another_stream(base)
+        await expect(page.locator("#version-shown")).to_have_text("1 of 1")
+        await show_tab(page, "visible")
+        await expect(page.locator("#pulse")).to_have_text("live")
+        await expect(page.locator("#version-shown")).to_have_text("2 of 2")
+
+
+async def show_tab(page: Page, visibility: str) -> None:
+    """What happens when the reader goes to another tab, or comes back."""
+    await page.evaluate(
+        """visibility => {
+            const state = {value: visibility, configurable: true};
+            Object.defineProperty(document, "visibilityState", state);
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        visibility,
+    )
+
+
+async def another_stream(base: str) -> None:
+    """Wait until a stream is free, and leave it again."""
+    async with httpx.AsyncClient(base_url=base) as client, asyncio.timeout(10):
+        while True:
+            async with client.stream("GET", "/explorer/live/store") as response:
+                if response.status_code == 200:
+                    return
 
 
 async def test_a_first_order_is_seen_at_once(client: Client, base: str) -> None:

@@ -7,8 +7,7 @@ import httpx
 from playwright.async_api import expect
 
 from tests.cli.program import ORDERS, Program
-from tests.web.explorer.browser import keep_screenshot, needs_chromium, reading
-from tests.web.explorer.test_browser import drag
+from tests.web.explorer.browser import drag, keep_screenshot, needs_chromium, reading
 
 pytestmark = needs_chromium
 

@@ -7,6 +7,8 @@
   const AGAIN_MS = 2000;
   let source = null;
   let again = 0;
+  let newest = 0;
+  let held = null;
 
   const say = (state, text) => {
     if (pulse.textContent !== text) {
@@ -23,11 +25,13 @@
     open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
   };
 
-  // The aggregate has another version: ask for this page again, it knows what to show.
-  const refresh = (head) => {
+  // The aggregate has another version: ask for this page again, it knows what to show. What the
+  // reader has asked for meanwhile goes first, and brings the new version along.
+  const refresh = () => {
     const then = document.getElementById("then");
-    if (then && Number(then.dataset.head) !== Number(head)) {
-      htmx.ajax("GET", location.href, { target: "#then", swap: "outerHTML show:none" });
+    if (then && Number(then.dataset.head) < newest) {
+      const swap = "outerHTML show:none";
+      htmx.ajax("GET", location.href, { source: main, target: "#then", swap });
     }
   };
 
@@ -48,7 +52,10 @@
         act(event.data);
       });
     on("fragment", show);
-    on("head", refresh);
+    on("head", (version) => {
+      newest = Number(version);
+      refresh();
+    });
     source.addEventListener("trouble", (event) => say("lost", event.data));
   };
 
@@ -92,7 +99,6 @@
     moment.setAttribute("aria-valuetext", `${at.replace("T", " ")} UTC`);
   };
 
-  let held = null;
   addEventListener("pointerdown", (event) => (held = event.target));
   addEventListener("pointerup", () => (held = null));
   addEventListener("pointercancel", () => (held = null));
@@ -104,7 +110,10 @@
       detail.isError = false;
     }
   });
-  document.addEventListener("htmx:afterSettle", align);
+  document.addEventListener("htmx:afterSettle", () => {
+    align();
+    refresh();
+  });
   document.addEventListener("htmx:responseError", (event) =>
     say("lost", `the server answered ${event.detail.xhr.status}`),
   );
