@@ -28,7 +28,7 @@ def bars(numbers: Sequence[float], *, places: int = 0, top: float = 0.0) -> list
     """
     places = max(places, len(numbers))
     most = max([top, *numbers]) or 1.0
-    width = 1 / max(places, 1)
+    width = 1 / (max(places, 1) - 1 + _FILLED)  # so that the last bar ends where the picture does
     missing = places - len(numbers)
     found: list[Bar] = []
     for place, number in enumerate(numbers, missing):
