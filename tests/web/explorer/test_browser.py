@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 from starlette.applications import Starlette
 
 from examples.orders import domain
@@ -161,6 +161,27 @@ async def test_a_moment_before_the_beginning_gets_a_page_that_says_so(accounts_b
         await page.locator("#at").fill("2025-12-31T12:00:00.000")
         await page.locator("#at").press("Enter")
         await expect(page.locator(".lead")).to_contain_text("account/7 did not exist at 2025-12-31")
+
+
+async def test_the_last_of_several_movements_counts(accounts_base: str) -> None:
+    async with reading(accounts_base) as page:
+        go_on = asyncio.Event()
+
+        async def wait(route: Route) -> None:
+            await go_on.wait()
+            await route.continue_()
+
+        await page.goto(ACCOUNT)
+        await page.route("**/account/7?version=*", wait)
+        await page.get_by_label("Version", exact=True).focus()
+        async with page.expect_request("**/account/7?version=4"):
+            await page.keyboard.press("ArrowLeft")
+        await page.keyboard.press("ArrowLeft")
+        await page.get_by_label("Moment", exact=True).focus()
+        await page.keyboard.press("Home")
+        async with page.expect_response("**/account/7?ms=*"):
+            go_on.set()
+        await shows(page, 1, "ann")
 
 
 async def test_links_move_through_the_versions(accounts_base: str) -> None:

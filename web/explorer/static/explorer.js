@@ -9,6 +9,7 @@
   let again = 0;
   let newest = 0;
   let held = null;
+  let moved = null;
 
   const say = (state, text) => {
     if (pulse.textContent !== text) {
@@ -75,7 +76,8 @@
     }
   };
 
-  // Both sliders and the clock stand where the shown state stands, unless a hand is on them.
+  // Both sliders and the clock stand where the shown state stands, but for the one that the reader
+  // holds, or has moved without an answer yet.
   const align = () => {
     const then = document.getElementById("then");
     const version = document.getElementById("version");
@@ -84,7 +86,7 @@
     }
     const { head, first, last, step, ms, at } = then.dataset;
     const place = (input, bounds, value) => {
-      if (input !== held) {
+      if (input !== held && input !== moved) {
         Object.assign(input, bounds);
         input.value = value;
       }
@@ -99,12 +101,16 @@
     moment.setAttribute("aria-valuetext", `${at.replace("T", " ")} UTC`);
   };
 
+  addEventListener("input", (event) => (moved = event.target));
   addEventListener("pointerdown", (event) => (held = event.target));
   addEventListener("pointerup", () => (held = null));
   addEventListener("pointercancel", () => (held = null));
 
-  // Where the state cannot be shown, the answer is an error, and still the part that was asked for.
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (moved && detail.requestConfig.parameters[moved.name] === moved.value) {
+      moved = null;
+    }
+    // Where the state cannot be shown, the answer is an error, and still the part asked for.
     if (detail.xhr.responseText.trimStart().startsWith('<div id="then"')) {
       detail.shouldSwap = true;
       detail.isError = false;
