@@ -204,7 +204,8 @@ def headers_of(error: Exception) -> dict[str, str] | None:
         case errors.TooManySubscribers():
             return {"retry-after": f"{error.retry_after:.0f}"}
         case errors.Unauthenticated():
-            return {"www-authenticate": 'Bearer realm="whence", Basic realm="whence"'}
+            # Browsers ask for a password only if Basic comes first.
+            return {"www-authenticate": 'Basic realm="whence", Bearer realm="whence"'}
         case errors.Forbidden():
             return {"www-authenticate": f'Bearer error="insufficient_scope", scope="{error.scope}"'}
         case errors.Conflict():

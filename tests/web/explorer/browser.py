@@ -23,7 +23,12 @@ _AXE = Path(__file__).parent / "vendor/axe-core-4.14.1.min.js"
 
 @asynccontextmanager
 async def reading(
-    base: str, *, scheme: Scheme = "light", scripts: bool = True, trouble: bool = False
+    base: str,
+    *,
+    scheme: Scheme = "light",
+    scripts: bool = True,
+    trouble: bool = False,
+    password: str = "",
 ) -> AsyncGenerator[Page]:
     """A page of a browser whose addresses begin at ``base``.
 
@@ -40,6 +45,7 @@ async def reading(
             page = await browser.new_page(
                 base_url=base,
                 color_scheme=scheme,
+                http_credentials={"username": "ada", "password": password} if password else None,
                 java_script_enabled=scripts,
                 viewport={"width": 1280, "height": 800},
             )

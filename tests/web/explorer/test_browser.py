@@ -11,6 +11,7 @@ from playwright.async_api import Page, Route, expect
 from starlette.applications import Starlette
 
 from examples.orders import domain
+from examples.orders.domain import Item, Order
 from tests.web.client import CANCEL, PLACE, Client
 from tests.web.explorer.browser import (
     Scheme,
@@ -30,6 +31,8 @@ from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.store.metadata import Metadata
 from whence.store.registry import Encoded
+from whence.web.access import Access
+from whence.web.apikeys import ApiKeys, new_key
 from whence.web.app import create_app
 from whence.web.explorer import streams
 
@@ -406,6 +409,19 @@ async def another_stream(base: str) -> None:
             async with client.stream("GET", "/explorer/live/store") as response:
                 if response.status_code == 200:
                     return
+
+
+async def test_a_key_is_the_password_of_a_browser(store: EventStore, runtime: Runtime) -> None:
+    secret, key = new_key("ada", "read")
+    app = create_app(domain, store, runtime, access=Access([ApiKeys([key])]))
+    await runtime.send(Order.place, "42", user_id="ann", items=(Item("book", 1, 1500),))
+    async with serving(app) as port:
+        async with reading(f"http://127.0.0.1:{port}", password=secret) as page:
+            await page.goto(ORDER)
+            await expect(page.locator("#pulse")).to_have_text("live")
+            await runtime.send(Order.approve, "42")
+            await expect(page.locator("#version-shown")).to_have_text("2 of 2")
+        app.state.live.end()
 
 
 async def test_a_first_order_is_seen_at_once(client: Client, base: str) -> None:
