@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 CHROMIUM = shutil.which("chromium")
 # For people to look at; not part of the repository.
@@ -16,6 +16,9 @@ SCREENSHOTS = Path(__file__).parent / "screenshots"
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
 )
+
+# Milliseconds. A condition is waited for, so a busy machine may take its time.
+expect.set_options(timeout=20_000)
 
 Scheme = Literal["light", "dark"]
 _AXE = Path(__file__).parent / "vendor/axe-core-4.14.1.min.js"

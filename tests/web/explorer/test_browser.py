@@ -289,7 +289,7 @@ async def test_the_picture_moves_when_a_worker_catches_up(
         await first.get_by_text("By partition").click()
         worker = asyncio.create_task(Worker(store, domain.read_model).run())
         try:
-            await expect(first.locator(".figures dd").first).to_have_text("0", timeout=30_000)
+            await expect(first.locator(".figures dd").first).to_have_text("0")
             await expect(first.locator("rect.bar[height='0.00']")).to_have_count(8)
         finally:
             worker.cancel()
@@ -321,7 +321,7 @@ async def test_it_reconnects_when_the_server_comes_back(
         again = create_app(domain, store, runtime)
         async with serving(again, port):
             await client.command("/orders/42/cancel", CANCEL)
-            await expect(page.locator("#pulse")).to_have_text("live", timeout=30_000)
+            await expect(page.locator("#pulse")).to_have_text("live")
             await expect(page.locator("#version-shown")).to_have_text("2 of 2")
             again.state.live.end()
 
