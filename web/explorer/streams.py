@@ -21,7 +21,6 @@ HEARTBEAT = 15.0
 # Milliseconds after which a browser asks again when the stream has ended.
 _RETRY_MS = 1_000
 
-
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 

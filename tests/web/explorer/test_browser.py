@@ -195,6 +195,8 @@ async def test_links_move_through_the_versions(accounts_base: str) -> None:
         await page.get_by_role("link", name="First").focus()
         await page.keyboard.press("Enter")
         await shows(page, 1, "ann")
+        await page.keyboard.press("Tab")  # from where it was, over the end of the way back
+        await expect(page.get_by_role("link", name="On", exact=True)).to_be_focused()
         await page.get_by_role("link", name="Version 3, Renamed").click()
         await shows(page, 3, "cleo")
         await page.get_by_role("link", name="Newest").click()

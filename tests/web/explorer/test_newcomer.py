@@ -9,11 +9,10 @@ from playwright.async_api import expect
 from tests.cli.program import ORDERS, Program
 from tests.web.explorer.browser import drag, keep_screenshot, needs_chromium, reading
 
-pytestmark = needs_chromium
-
 ITEMS = [{"sku": "book", "quantity": 2, "price": 1500}]
 
 
+@needs_chromium
 async def test_the_first_five_minutes(tmp_path: Path) -> None:
     with Program("dev", ORDERS, "--port", "0", cwd=tmp_path) as program:
         started = await asyncio.to_thread(program.until_says, "/explorer")
@@ -47,7 +46,19 @@ async def test_the_first_five_minutes(tmp_path: Path) -> None:
             await expect(last).to_contain_text("by ann")
             await expect(last).to_contain_text("found it cheaper")
             await keep_screenshot(page, "newcomer-light")
+        assert await asyncio.to_thread(program.end) == 0
+        assert program.stderr == ""
 
-            # Ctrl-C ends it although the page still listens.
+
+async def test_ctrl_c_ends_it_although_a_page_listens(tmp_path: Path) -> None:
+    with Program("dev", ORDERS, "--port", "0", cwd=tmp_path) as program:
+        base = await asyncio.to_thread(lambda: program.base)
+        async with (
+            httpx.AsyncClient(base_url=base) as client,
+            client.stream("GET", "/explorer/live/store") as response,
+        ):
+            pieces = response.aiter_text()
+            assert await anext(pieces)
             assert await asyncio.to_thread(program.end) == 0
+            assert [piece async for piece in pieces if "trouble" in piece] == []
         assert program.stderr == ""

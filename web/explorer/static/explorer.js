@@ -4,7 +4,7 @@
 (() => {
   const main = document.getElementById("main");
   const pulse = document.getElementById("pulse");
-  const AGAIN_MS = 2000;
+  const AGAIN_MS = 5000;
   let source = null;
   let again = 0;
   let newest = 0;
