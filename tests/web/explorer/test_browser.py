@@ -1,13 +1,11 @@
 """The Explorer in a real browser. Its screenshots are kept in tests/web/explorer/screenshots/."""
 
 import asyncio
-import re
 import socket
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, expect
 from starlette.applications import Starlette
 
 from examples.orders import domain
@@ -15,22 +13,18 @@ from examples.orders.domain import Item, Order
 from tests.web.client import CANCEL, PLACE, Client
 from tests.web.explorer.browser import (
     Scheme,
-    drag,
     keep_screenshot,
     needs_chromium,
     reading,
     violations,
 )
-from tests.web.explorer.domain import NOON, Flagged, Opened, Renamed, append
-from tests.web.explorer.domain import domain as accounts_domain
+from tests.web.explorer.domain import Flagged, Renamed, append
 from tests.web.serving import serving
 from whence import Runtime
 from whence.projections.worker import Worker
-from whence.store.append import Append, NewEvent
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.store.metadata import Metadata
-from whence.store.registry import Encoded
 from whence.web.access import Access
 from whence.web.apikeys import ApiKeys, new_key
 from whence.web.app import create_app
@@ -40,37 +34,6 @@ pytestmark = needs_chromium
 
 ORDER = "/explorer/aggregates/order/42"
 ACCOUNT = "/explorer/aggregates/account/7"
-
-
-@pytest.fixture
-async def base(app: Starlette) -> AsyncIterator[str]:
-    """The address of the order domain."""
-    async with serving(app) as port:
-        yield f"http://127.0.0.1:{port}"
-        app.state.live.end()
-
-
-@pytest.fixture
-async def accounts_base(store: EventStore) -> AsyncIterator[str]:
-    """The address of accounts, one of them with five versions, a minute apart."""
-    events = [Opened("ann"), *[Renamed(name) for name in ("bea", "cleo", "dora", "eve")]]
-    await append(store, StreamId("account", "7"), events, at=NOON)
-    async with Runtime(store, accounts_domain.write_model) as runtime:
-        app = create_app(accounts_domain, store, runtime)
-        async with serving(app) as port:
-            yield f"http://127.0.0.1:{port}"
-            app.state.live.end()
-
-
-async def shows(page: Page, version: int, owner: str) -> None:
-    """Wait until the page shows this state."""
-    await expect(page.locator("#state-title")).to_have_text(f"State after version {version}")
-    await expect(page.locator(".state ins").first).to_have_text(f'"{owner}"')
-    await expect(page.locator("#version")).to_have_value(str(version))
-    await expect(page.locator("#version-shown")).to_have_text(f"{version} of 5")
-    await expect(page.locator('.timeline [aria-current="step"] .version')).to_have_text(
-        str(version)
-    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -114,94 +77,6 @@ async def test_a_problem_is_a_sound_page(base: str) -> None:
         assert await violations(page) == []
         await page.get_by_role("link", name="Search for something else").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("What happened?")
-
-
-async def test_the_slider_moves_by_keyboard(accounts_base: str) -> None:
-    async with reading(accounts_base) as page:
-        await page.goto(ACCOUNT)
-        await shows(page, 5, "eve")
-        await page.get_by_label("Version", exact=True).focus()
-        await page.keyboard.press("Home")
-        await shows(page, 1, "ann")
-        await page.keyboard.press("ArrowRight")
-        await shows(page, 2, "bea")
-        await expect(page.locator("#version")).to_be_focused()
-        assert page.url == f"{accounts_base}{ACCOUNT}?version=2"
-        await page.reload()
-        await shows(page, 2, "bea")
-
-
-async def test_the_slider_moves_by_mouse(accounts_base: str) -> None:
-    async with reading(accounts_base) as page:
-        await page.goto(ACCOUNT)
-        await drag(page, "#version", 1.0, 0.5)
-        await shows(page, 3, "cleo")
-        await drag(page, "#version", 0.5, 0.0)
-        await shows(page, 1, "ann")
-
-
-async def test_the_slider_of_moments_moves_both(accounts_base: str) -> None:
-    async with reading(accounts_base) as page:
-        await page.goto(ACCOUNT)
-        await drag(page, "#ms", 1.0, 0.3)
-        await shows(page, 2, "bea")
-        await expect(page.locator("#at")).to_have_value(re.compile("2026-01-31T12:01"))
-        await page.get_by_label("Moment", exact=True).focus()
-        await page.keyboard.press("Home")
-        await shows(page, 1, "ann")
-        for _ in range(3):  # each a tenth of the way, and the second version comes after a quarter
-            await page.keyboard.press("PageUp")
-        await shows(page, 2, "bea")
-        await expect(page.locator("#at")).to_have_value("2026-01-31T12:01:12")
-        await page.locator("#at").fill("2026-01-31T12:03:30.000")
-        await page.get_by_role("button", name="Go").click()
-        await shows(page, 4, "dora")
-
-
-async def test_a_moment_before_the_beginning_gets_a_page_that_says_so(accounts_base: str) -> None:
-    async with reading(accounts_base, trouble=True) as page:
-        await page.goto(ACCOUNT)
-        await page.locator("#at").fill("2025-12-31T12:00:00.000")
-        await page.locator("#at").press("Enter")
-        await expect(page.locator(".lead")).to_contain_text("account/7 did not exist at 2025-12-31")
-
-
-async def test_the_last_of_several_movements_counts(accounts_base: str) -> None:
-    async with reading(accounts_base) as page:
-        go_on = asyncio.Event()
-
-        async def wait(route: Route) -> None:
-            await go_on.wait()
-            await route.continue_()
-
-        await page.goto(ACCOUNT)
-        await page.route("**/account/7?version=*", wait)
-        await page.get_by_label("Version", exact=True).focus()
-        async with page.expect_request("**/account/7?version=4"):
-            await page.keyboard.press("ArrowLeft")
-        await page.keyboard.press("ArrowLeft")
-        await page.get_by_label("Moment", exact=True).focus()
-        await page.keyboard.press("Home")
-        async with page.expect_response("**/account/7?ms=*"):
-            go_on.set()
-        await shows(page, 1, "ann")
-
-
-async def test_links_move_through_the_versions(accounts_base: str) -> None:
-    async with reading(accounts_base) as page:
-        await page.goto(ACCOUNT)
-        await page.get_by_role("link", name="Back").click()
-        await shows(page, 4, "dora")
-        await page.get_by_role("link", name="First").focus()
-        await page.keyboard.press("Enter")
-        await shows(page, 1, "ann")
-        await page.keyboard.press("Tab")  # from where it was, over the end of the way back
-        await expect(page.get_by_role("link", name="On", exact=True)).to_be_focused()
-        await page.get_by_role("link", name="Version 3, Renamed").click()
-        await shows(page, 3, "cleo")
-        await page.get_by_role("link", name="Newest").click()
-        await shows(page, 5, "eve")
-        assert page.url == f"{accounts_base}{ACCOUNT}"
 
 
 async def test_a_field_tells_why_and_leads_to_the_cause(
@@ -326,37 +201,6 @@ async def test_it_reconnects_when_the_server_comes_back(
             await expect(page.locator("#pulse")).to_have_text("live")
             await expect(page.locator("#version-shown")).to_have_text("2 of 2")
             again.state.live.end()
-
-
-async def test_it_works_without_scripts(accounts_base: str) -> None:
-    async with reading(accounts_base, scripts=False) as page:
-        await page.goto(f"{ACCOUNT}?field=owner")
-        await page.get_by_label("Version", exact=True).focus()
-        await page.keyboard.press("Home")
-        await page.locator("#by-version").get_by_role("button", name="Show").click()
-        await shows(page, 1, "ann")
-        await expect(page.locator(".chain > li")).to_have_count(5)
-        await page.get_by_role("link", name="On", exact=True).click()
-        await shows(page, 2, "bea")
-        await page.get_by_role("link", name="names", exact=True).click()
-        await expect(page.locator("#why-title")).to_have_text("Why is names what it is?")
-
-
-async def test_an_event_that_cannot_be_read_does_not_stop_the_slider(
-    store: EventStore, accounts_base: str
-) -> None:
-    strange = NewEvent(Encoded("Vanished", 1, b'{"x":1}', Opened("")))
-    await store.append(Append(StreamId("account", "7"), 5, "c", [strange]))
-    async with reading(accounts_base, trouble=True) as page:
-        await page.goto(f"{ACCOUNT}?version=5")
-        await page.get_by_label("Version", exact=True).focus()
-        await page.keyboard.press("End")
-        await expect(page.get_by_role("alert")).to_contain_text("Vanished")
-        await expect(page.locator(".timeline")).to_contain_text("Vanished")
-        await keep_screenshot(page, "trouble-light")
-        assert await violations(page) == []
-        await page.keyboard.press("Home")
-        await expect(page.locator("#state-title")).to_have_text("State after version 1")
 
 
 async def test_hostile_events_do_nothing_in_a_browser(
