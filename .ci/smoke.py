@@ -100,6 +100,10 @@ def first(base: str) -> None:
     written = ask(f"{base}/notes/1/write", {"text": "goodbye"})
     assert written["version"] == 2, written
     wait_for(f"{base}/views/notes", lambda page: page["total"] == 1, "the view")
+    # Templates and files beside the code came along.
+    for address in ("/explorer/aggregates/note/1", "/explorer/static/explorer.css"):
+        with urllib.request.urlopen(f"{base}{address}", timeout=5) as answer:
+            assert answer.status == 200, address
 
 
 def second(base: str) -> None:

@@ -98,8 +98,8 @@ def _change(old: Any, new: Any, event: Event, record: Recorded) -> Change:
         type=type(event).__name__,
         version=record.version,
         occurred_at=record.occurred_at,
-        who=metadata.who or _said_by(event),
-        reason=metadata.reason or _text(event, "reason"),
+        who=who(event, record),
+        reason=reason(event, record),
         command_id=record.command_id,
         correlation_id=metadata.correlation_id,
         causation_id=metadata.causation_id,
@@ -107,9 +107,15 @@ def _change(old: Any, new: Any, event: Event, record: Recorded) -> Change:
     )
 
 
-def _said_by(event: Event) -> str:
+def who(event: Event, record: Recorded) -> str:
+    """Who is behind an event: as its metadata says, or its own fields; empty when neither does."""
     names = (name for name in event.__struct_fields__ if name.endswith("_by"))
-    return _text(event, next(names, ""))
+    return record.metadata.who or _text(event, next(names, ""))
+
+
+def reason(event: Event, record: Recorded) -> str:
+    """Why it happened, found as ``who`` is."""
+    return record.metadata.reason or _text(event, "reason")
 
 
 def _text(event: Event, name: str) -> str:

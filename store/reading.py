@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from whence.store.errors import FeedGap
 from whence.store.eventstore import EventStore
-from whence.store.feed import END, Pointer
+from whence.store.feed import END, Pointer, parse_pointers
 from whence.store.ids import StreamId
 from whence.store.recorded import Recorded
 
@@ -144,6 +144,29 @@ async def streams_of(
                 if pointer.version == 1 and pointer.stream.type == type_name:
                     yield pointer.stream
             position = found[-1].position
+
+
+async def changed_last(store: EventStore, *, limit: int) -> list[Recorded]:
+    """The last event of each of the streams that changed last, newest first; two round trips.
+
+    Of each partition only the last ``limit`` events are looked at: a stream that changes all the
+    time may hide others of its partition.
+
+    Raises:
+        StoreUnavailable, ServerRefused, CorruptStore: see ``read_feed``.
+    """
+    replies = await store.ask_many(
+        [
+            ("XREVRANGE", store.keys.feed(partition), "+", "-", "COUNT", limit)
+            for partition in range(store.keys.partitions)
+        ]
+    )
+    newest: dict[StreamId, Pointer] = {}
+    for reply in replies:
+        for pointer in parse_pointers(reply):
+            newest.setdefault(pointer.stream, pointer)
+    records = await store.fetch(list(newest.values()))
+    return sorted(records, key=merge_key, reverse=True)[:limit]
 
 
 async def _merged(

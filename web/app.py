@@ -23,6 +23,7 @@ from whence.web.body import MAX_BODY_BYTES
 from whence.web.branches import Branch, Branches
 from whence.web.bulk import Bulk
 from whence.web.commands import Commands, url_name
+from whence.web.explorer.explorer import Explorer
 from whence.web.guard import Guard
 from whence.web.health import Health
 from whence.web.history import History
@@ -57,6 +58,7 @@ def create_app(
     access: Access | None = None,
     cors_origins: Sequence[str] = (),
     wait_within: float = WAIT_WITHIN,
+    explorer: bool = True,
 ) -> Starlette:
     """The web front end of a domain. The caller opens and closes the store and the runtime.
 
@@ -69,6 +71,7 @@ def create_app(
         access: who may do what; None lets everybody do everything.
         cors_origins: the sites whose pages may use this API, as https://shop.example.
         wait_within: seconds that a view has to come to the position that a reader waits for.
+        explorer: whether there are pages for people at /explorer.
 
     Raises:
         InvalidDomain: two aggregates would have one address, or a type has no form in JSON.
@@ -80,6 +83,8 @@ def create_app(
         "views": ViewsBranch(domain.read_model, store, wait_within=wait_within),
         "events": LogBranch(events, store, live),
     }
+    if explorer:
+        branches["explorer"] = Explorer(domain, store, live.ended)
     for kind in aggregates:
         _check_plural(kind, branches)
         commands = Commands(kind, runtime, max_body_bytes=max_body_bytes)
@@ -92,7 +97,7 @@ def create_app(
         routes=[
             Branches(branches),
             Route("/commands", Bulk(runtime, max_line_bytes=max_body_bytes).run, methods=["POST"]),
-            Route("/", _fixed(_index(aggregates, list(domain.read_model.projections)))),
+            Route("/", _fixed(_index(aggregates, list(domain.read_model.projections), explorer))),
             Route("/livez", health.alive),
             Route("/readyz", health.ready),
             Route("/openapi.json", _fixed(document)),
@@ -140,7 +145,9 @@ def _fixed(document: object) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-def _index(aggregates: Sequence[AggregateType], views: Sequence[str]) -> dict[str, object]:
+def _index(
+    aggregates: Sequence[AggregateType], views: Sequence[str], explorer: bool
+) -> dict[str, object]:
     return {
         "aggregates": {
             kind.name: {
@@ -158,4 +165,5 @@ def _index(aggregates: Sequence[AggregateType], views: Sequence[str]) -> dict[st
         "views": [f"/views/{name}" for name in views],
         "health": ["/livez", "/readyz"],
         "openapi": "/openapi.json",
+        **({"explorer": "/explorer"} if explorer else {}),
     }

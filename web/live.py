@@ -67,13 +67,13 @@ class Live:
     """Hands each new event to those who listen.
 
     The log is followed while somebody does; ``end`` ends all subscriptions, which a server has to
-    do before it waits for its last requests.
+    do before it waits for its last requests. ``ended`` is set then.
     """
 
     def __init__(self, store: EventStore, *, max_subscribers: int = MAX_SUBSCRIBERS) -> None:
         self._store = store
         self._max = max_subscribers
-        self._ended = False
+        self.ended = asyncio.Event()
         self._all: set[Subscription] = set()
         self._of_stream: dict[StreamId, set[Subscription]] = {}
         self._count = 0
@@ -101,7 +101,7 @@ class Live:
         group = self._all if stream is None else self._of_stream.setdefault(stream, set())
         group.add(subscription)
         self._count += 1
-        if self._ended:
+        if self.ended.is_set():
             subscription.end("shutdown")
         try:
             yield subscription
@@ -115,7 +115,7 @@ class Live:
 
     async def joined(self) -> None:
         """Wait until what is stored from now on reaches the present subscribers."""
-        if self._ended:
+        if self.ended.is_set():
             return
         if self._reader is None or self._reader.done():
             self._reading = asyncio.get_running_loop().create_future()
@@ -147,7 +147,7 @@ class Live:
 
     def end(self) -> None:
         """End every subscription, also those still to come."""
-        self._ended = True
+        self.ended.set()
         self._end_all("shutdown")
         self._stop_reading()
 

@@ -129,21 +129,22 @@ def problem_of(error: Exception, where: str) -> Problem:
     Args:
         where: the request, for the log.
     """
-    kind = _kind(error)
+    kind = kind_of(error)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, _EXPECTED):
         known = isinstance(error, errors.WhenceError)
         _log.error("%s: %s", where, error, exc_info=None if known else error)
     return _problem(kind, error)
 
 
-def _kind(error: Exception) -> Kind:
+def kind_of(error: Exception) -> Kind:
+    """What an error of Whence is to a client."""
     return next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), INTERNAL)
 
 
 async def answer_problem(request: Request, error: Exception) -> Response:
     """The response to a request that ended in an error."""
     problem = problem_of(error, f"{request.method} {_instance(request)}")
-    return _response(request, problem, _headers(error))
+    return _response(request, problem, headers_of(error))
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
@@ -203,14 +204,16 @@ def _field(error: Exception) -> str:
             return ""
 
 
-def _headers(error: Exception) -> dict[str, str] | None:
+def headers_of(error: Exception) -> dict[str, str] | None:
+    """What the answer to an error says in its headers, under lower-case names."""
     match error:
         case errors.StoreUnavailable() | errors.ViewBehind():
             return {"retry-after": "1"}
         case errors.Overloaded() | errors.TooManySubscribers():
             return {"retry-after": str(math.ceil(error.retry_after))}
         case errors.Unauthenticated():
-            return {"www-authenticate": 'Bearer realm="whence", Basic realm="whence"'}
+            # Browsers ask for a password only if Basic comes first.
+            return {"www-authenticate": 'Basic realm="whence", Bearer realm="whence"'}
         case errors.Forbidden():
             return {"www-authenticate": f'Bearer error="insufficient_scope", scope="{error.scope}"'}
         case errors.Conflict():

@@ -7,6 +7,7 @@ import pytest
 from tests.actors.domain import Counted, Counter, Labelled, model
 from tests.store.domain import NOON
 from whence.actors.history import state_at
+from whence.actors.step import step_to, version_at
 from whence.actors.why import explain
 from whence.store.append import Append, NewEvent
 from whence.store.errors import InvalidId, StreamNotFound, UnknownField, VersionNotFound
@@ -106,3 +107,42 @@ async def test_why_of_what_is_not_there(history: EventStore) -> None:
         await explain(history, model.events, KIND, "1", "colour")
     with pytest.raises(StreamNotFound):
         await explain(history, model.events, KIND, "2")
+
+
+@pytest.mark.parametrize("version", range(1, 6))
+async def test_a_step_has_the_states_on_both_sides_of_an_event(
+    history: EventStore, version: int
+) -> None:
+    step = await step_to(history, model.events, KIND, "1", version)
+
+    assert step.record.version == version
+    after = await state_at(history, model.events, KIND, "1", version=version)
+    assert step.after == after.state
+    if version == 1:
+        assert step.before == Counter()
+    else:
+        before = await state_at(history, model.events, KIND, "1", version=version - 1)
+        assert step.before == before.state
+
+
+async def test_a_step_names_the_fields_that_it_changed(history: EventStore) -> None:
+    changed = [
+        (await step_to(history, model.events, KIND, "1", version)).changed
+        for version in range(1, 6)
+    ]
+    assert changed == [["total"], ["label"], ["total"], [], ["label"]]
+
+
+async def test_there_is_no_step_to_a_version_that_is_not_there(history: EventStore) -> None:
+    for version in (-1, 0, 6):
+        with pytest.raises(VersionNotFound):
+            await step_to(history, model.events, KIND, "1", version)
+    with pytest.raises(StreamNotFound):
+        await step_to(history, model.events, KIND, "2", 1)
+
+
+async def test_a_moment_has_a_version(history: EventStore) -> None:
+    at = NOON + timedelta(minutes=2, seconds=30)
+    assert await version_at(history, model.events, KIND, "1", at) == 3
+    with pytest.raises(StreamNotFound):
+        await version_at(history, model.events, KIND, "1", NOON - timedelta(seconds=1))

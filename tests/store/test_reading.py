@@ -14,7 +14,7 @@ from whence.store import reading
 from whence.store.errors import CorruptStore, FeedGap
 from whence.store.eventstore import EventStore, open_store
 from whence.store.ids import StreamId
-from whence.store.reading import read_all, read_feed, streams_of
+from whence.store.reading import changed_last, read_all, read_feed, streams_of
 from whence.store.recorded import Recorded
 
 T = TypeVar("T")
@@ -218,3 +218,29 @@ class TestStreams:
         for partition in range(store.keys.partitions):
             for stream in await listed(streams_of(store, "account", partition=partition)):
                 assert store.keys.partition(stream) == partition
+
+
+class TestChangedLast:
+    async def test_each_stream_is_there_once_with_its_last_event(self, store: EventStore) -> None:
+        await fill(store, streams=6, events=4)
+        await store.append(append_of(account("2"), 4, Deposited(1)))
+
+        found = await changed_last(store, limit=50)
+
+        assert len(found) == 6
+        assert found[0].stream == account("2")
+        assert {record.stream: record.version for record in found} == {
+            account(str(number)): 5 if number == 2 else 4 for number in range(6)
+        }
+        moments = [record.occurred_at_us for record in found]
+        assert moments == sorted(moments, reverse=True)
+
+    async def test_the_newest_come_first_and_no_more_than_asked_for(
+        self, store: EventStore
+    ) -> None:
+        await fill(store, streams=6, events=1)
+        every = await changed_last(store, limit=50)
+        assert await changed_last(store, limit=2) == every[:2]
+
+    async def test_an_empty_store_has_none(self, store: EventStore) -> None:
+        assert await changed_last(store, limit=5) == []

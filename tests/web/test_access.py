@@ -64,7 +64,7 @@ class TestKeys:
         response = await guarded.get(path, headers=sent)  # type: ignore[arg-type]
 
         problem(response, 401, "unauthenticated")
-        assert response.headers["www-authenticate"].startswith("Bearer")
+        assert response.headers["www-authenticate"].startswith("Basic")
         assert READ not in response.text
 
     @pytest.mark.parametrize("path", ["/livez", "/readyz"])

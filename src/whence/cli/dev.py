@@ -7,7 +7,6 @@ import click
 
 from whence.actors.runtime import Runtime
 from whence.cli.access import AccessSettings, access_options, announce
-from whence.cli.example import curl, first_command
 from whence.cli.http import listening, serve, url_of
 from whence.cli.running import beside, interruptible, run, stop_signal
 from whence.cli.settings import DATA, Server, durability_option, start_embedded
@@ -16,6 +15,7 @@ from whence.projections.worker import Worker
 from whence.store.durability import Durability
 from whence.store.eventstore import EventStore, open_store
 from whence.web.app import create_app
+from whence.web.example import curl, first_command
 
 
 @click.command()
@@ -96,6 +96,7 @@ def _welcome(server: Server, base: str, events: int) -> None:
     assert server.embedded is not None, "dev always starts its own server"
     data = server.embedded.data
     click.echo(f"Whence is running at {base} (Ctrl-C stops it)")
+    click.echo(f"The Explorer shows what happened: {base}/explorer")
     click.echo(f"Events are kept in {data} ({events:,} so far)")
     if data != DATA.resolve():
         click.echo(f"For the other commands: export WHENCE_URL={server.url}")

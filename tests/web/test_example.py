@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from msgspec import Meta, Struct
 
 from whence import Aggregate, Domain, Event, command
-from whence.cli.example import curl, first_command
+from whence.web.example import curl, first_command
 
 
 class Place(Struct):

@@ -28,7 +28,7 @@ def curl(base: str, kind: AggregateType, command: CommandType) -> str | None:
         command.decode(body)
     except InvalidCommand:
         return None
-    url = f"{base}/{kind.plural}/42/{url_name(command.name)}"
+    url = shlex.quote(f"{base}/{kind.plural}/42/{url_name(command.name)}")
     return f"curl {url} -H 'content-type: application/json' -d {shlex.quote(body.decode())}"
 
 
