@@ -13,7 +13,7 @@ from whence.store.recorded import Recorded
 from whence.testing.views import catch_up
 
 
-class Broken(Projection[ParcelRow]):
+class Broken(Projection[ParcelRow], on_failure="halt"):
     @on(Sent)
     def sent(self, event: Sent, record: Recorded, views: Views[ParcelRow]) -> None:
         raise ValueError("this projection has a mistake")
