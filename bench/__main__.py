@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import commands, http, latency, load, memory, projection
+from bench import commands, http, latency, load, memory, processes, projection
 from bench.figure import Figure
 from whence.cli.running import relax_gc
 
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "load": load.figures,
     "projection": projection.figures,
     "memory": memory.figures,
+    "processes": processes.figures,
 }
 
 
