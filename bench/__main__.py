@@ -14,6 +14,7 @@ from bench import (
     latency,
     load,
     memory,
+    processes,
     projection,
     reads,
 )
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "memory": memory.figures,
     "growth": growth.figures,
     "reads": reads.figures,
+    "processes": processes.figures,
 }
 
 

@@ -20,8 +20,8 @@ from whence.store.wire import Wire
 
 CALLERS = 64
 ALONE = 2_000  # commands per round
-HALF_LOAD_FOR = 5.0  # seconds per round
-ROUNDS = 3
+HALF_LOAD_FOR = 3.0  # seconds per round
+ROUNDS = 5  # of which at most one or two meet a rewrite of the append only file
 DEMANDED_MS = 10.0
 
 
