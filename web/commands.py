@@ -21,6 +21,11 @@ from whence.web.preferences import Answer, preferred
 from whence.web.replies import CommandReply, MinimalReply, StateReply, etag, reply
 
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+# The headers that ask for more than a command's path and body; most requests have none of them, and
+# one look at all names costs less than a search for each.
+_SAYS_MORE = frozenset(
+    [b"idempotency-key", b"if-match", b"if-none-match", b"prefer", b"whence-within"]
+)
 # Seconds.
 LONGEST_WITHIN = 3_600
 
@@ -84,22 +89,22 @@ class Commands:
         """Decode the body, run the command, answer with what it stored."""
         check_id(id_)
         parameters(request, ())
-        key = _idempotency_key(request)
-        answer = preferred(request)
         arguments = command.decode(await read_json(request, self._limit))
-        asked = CommandRequest(
-            self._kind,
-            command,
-            id_,
-            arguments,
-            command_id=key,
-            metadata=metadata_of(request.scope),
-            within=_within(request),
-        )
+        expected = 0 if creates else None
+        metadata = metadata_of(request.scope)
+        asked = CommandRequest(self._kind, command, id_, arguments, expected, metadata=metadata)
+        if _SAYS_MORE.isdisjoint([name for name, _ in request.scope["headers"]]):
+            return await self._answer(request, await self._runtime.execute(asked), None)
+        return await self._run_as_asked(request, asked)
+
+    async def _run_as_asked(self, request: Request, asked: CommandRequest) -> Response:
+        """Run a command as its headers want it."""
+        asked = asked._replace(command_id=_idempotency_key(request), within=_within(request))
+        answer = preferred(request)
         if conditional(request):
             receipt = await self._run_if(request, asked)
         else:
-            receipt = await self._runtime.execute(asked._replace(expected=0) if creates else asked)
+            receipt = await self._runtime.execute(asked)
         return await self._answer(request, receipt, answer)
 
     async def _run_if(self, request: Request, asked: CommandRequest) -> Receipt:
