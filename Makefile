@@ -3,7 +3,7 @@
 #   make run     the order example over HTTP on an embedded, durable server (PORT, DATA)
 #   make test    all tests
 #   make check   formatting, lint, types, import direction, events
-#   make bench   one JSON line per figure (ONLY=commands,http,... runs some; see bench/)
+#   make bench   one JSON line per figure (ONLY=commands,latency,... runs some)
 #   make bench-peers  the same domain on other event stores, one JSON line each (4 minutes)
 #   make docs    what there is to read
 

@@ -1,8 +1,6 @@
 """The checker finds every kind of broken promise, and nothing where all are kept."""
 
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.faults.checker import check
-from tests.faults.history import Outcome, Recorder, recorded
+from tests.faults.history import Outcome
 from tests.faults.log import Entry, Place
 from tests.faults.story import Story
 from tests.faults.violation import Kind, Violation, report
@@ -345,50 +343,6 @@ def test_50_000_commands_are_checked_in_a_moment() -> None:
         story.command(f"n{number}", "some data", stream=stream, before=1_000, after=1_000)
 
     assert check_all(story) == []
-
-
-# The recorder.
-
-
-def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
-    with Recorder(tmp_path / "one", "1") as recorder:
-        number = recorder.sent(ACCOUNT, "n1", events=2, expected=3)
-        recorder.answered(number, "ok", [4, 5], 17, ["{}", "[]"])
-        recorder.read(time.monotonic_ns(), ACCOUNT, 5, 123)
-
-    history = recorded([tmp_path / "one"])
-
-    ((sent, answered),) = history.attempts
-    assert (sent.process, sent.stream, sent.command) == ("1", ACCOUNT, "n1")
-    assert (sent.events, sent.expected) == (2, 3)
-    assert answered is not None
-    assert (answered.outcome, answered.versions, answered.position) == ("ok", (4, 5), 17)
-    assert answered.data == ("{}", "[]")
-    assert sent.at <= answered.at
-    (read,) = history.reads
-    assert (read.stream, read.version, read.digest) == (ACCOUNT, 5, 123)
-
-
-def test_a_command_without_an_answer_is_unknown(tmp_path: Path) -> None:
-    with Recorder(tmp_path / "one", "1") as recorder:
-        recorder.sent(ACCOUNT, "n1")
-
-    (attempt,) = recorded([tmp_path / "one"]).attempts
-
-    assert attempt.answered is None
-    assert attempt.outcome == "unknown"
-
-
-def test_a_line_that_was_cut_off_counts_as_not_written(tmp_path: Path) -> None:
-    path = tmp_path / "one"
-    with Recorder(path, "1") as recorder:
-        recorder.answered(recorder.sent(ACCOUNT, "n1"), "rejected")
-        recorder.answered(recorder.sent(ACCOUNT, "n2"), "rejected")
-    path.write_bytes(path.read_bytes()[:-5])
-
-    outcomes = {each.sent.command: each.outcome for each in recorded([path]).attempts}
-
-    assert outcomes == {"n1": "rejected", "n2": "unknown"}
 
 
 # What the planted faults are made with.
