@@ -38,7 +38,8 @@ _DAMAGED = re.compile(r"Bad file format reading the append only file (\S+): ")
 # What keeps every acknowledged event, written out even where it is the default of today's binary.
 # - aof-load-truncated: a torn last write was never acknowledged, so cutting it off loses nothing.
 # - aof-use-rdb-preamble: only an RDB base has a checksum, so only there a flipped bit is seen.
-# - auto-aof-rewrite: keeps the log near the size of its data; takes effect by one rename.
+# - auto-aof-rewrite: keeps the log near the size of its data; takes effect by one rename. It takes a
+#   core while it lasts, and events are never overwritten: a small log has little to gain from it.
 # - stream-node-max-bytes: the last node of a stream takes at least as much, and most streams are
 #   short: 1,208 and 585 bytes for a stream's only event with 900 and 256 (ARCHITECTURE.md).
 _CONFIG = """\
@@ -52,7 +53,7 @@ no-appendfsync-on-rewrite no
 aof-load-truncated yes
 aof-use-rdb-preamble yes
 auto-aof-rewrite-percentage 100
-auto-aof-rewrite-min-size 64mb
+auto-aof-rewrite-min-size 1gb
 maxmemory 0
 maxmemory-policy noeviction
 stream-node-max-bytes 256
