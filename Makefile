@@ -3,7 +3,8 @@
 #   make run     the order example over HTTP on an embedded, durable server (PORT, DATA)
 #   make test    all tests
 #   make check   formatting, lint, types, import direction, events
-#   make bench   one JSON line per figure (ONLY=append,load,memory runs some)
+#   make bench   one JSON line per figure (ONLY=load,memory runs some of: append,
+#               commands, http, load, projection, memory, growth)
 #   make docs    what there is to read
 
 PORT ?= 8000
