@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -87,7 +87,7 @@ class Filled:
 
 
 @asynccontextmanager
-async def _filled(count: int) -> AsyncIterator[Filled]:
+async def _filled(count: int) -> AsyncGenerator[Filled]:
     with server("everysec") as running:
         async with open_store(running.url, durability="relaxed") as store:
             filled = Filled(store, count)
