@@ -18,8 +18,12 @@ def footprint(value: object) -> int:
 
     Measured against tracemalloc, states of a dozen shapes came out at 0.9 to 1.2 of the truth, in 1
     to 100 microseconds. Sets and mappings are judged by their first items, whatever the others are.
+    What does not let itself be looked into counts with its own size: an estimate never fails.
     """
-    return _bytes(value, 0)
+    try:
+        return _bytes(value, 0)
+    except Exception:  # whatever the code of a state raises
+        return getsizeof(value)
 
 
 def _bytes(value: Any, depth: int) -> int:

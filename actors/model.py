@@ -3,6 +3,7 @@
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 import msgspec
@@ -52,10 +53,9 @@ class CommandType(NamedTuple):
 
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of an ordinary call, by name. Raises TypeError as the call would."""
-        names = self.arguments.__struct_fields__
-        if len(args) > len(names) or not kwargs.keys().isdisjoint(names[: len(args)]):
-            raise TypeError(f"{self.name}() takes {', '.join(names) or 'nothing'}, each once")
-        return dict(zip(names, args, strict=False)) | dict(kwargs)
+        bound = signature(self.function).bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        return {name: bound.arguments[name] for name in self.arguments.__struct_fields__}
 
 
 class AggregateType(NamedTuple):

@@ -23,7 +23,7 @@ from whence.actors.request import CommandRequest
 from whence.actors.sender import Sender
 from whence.actors.snapshots import Snapshots
 from whence.store.append import Remember
-from whence.store.errors import Conflict, DeadlineExceeded, Overloaded, Rejected
+from whence.store.errors import Conflict, DeadlineExceeded, Rejected
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId, check_id
 from whence.store.metadata import NO_METADATA, Metadata
@@ -113,6 +113,11 @@ class Runtime:
     def live_actors(self) -> int:
         return len(self._live)
 
+    @property
+    def has_middleware(self) -> bool:
+        """Whether something happens around each command, which may take its time."""
+        return self._outermost is not None
+
     def metrics(self) -> Metrics:
         """What this runtime has done since it began, and what it holds now."""
         meters = self._meters
@@ -148,7 +153,7 @@ class Runtime:
         def decide(state: AnyAggregate) -> Decision:
             return command(cast("A", state), *args, **kwargs)
 
-        return await self._counted(kind, self._post(kind, id, decide, metadata=metadata))
+        return await self._counted(kind, lambda: self._post(kind, id, decide, metadata=metadata))
 
     def options(
         self,
@@ -195,14 +200,17 @@ class Runtime:
 
     async def _perform(self, request: CommandRequest) -> Receipt:
         """What is inside of all middleware."""
-        decide_by = self._decide_by(request)
-        ask = self._ask_once if request.command_id else self._ask
-        return await self._counted(request.kind, ask(request, decide_by))
 
-    async def _counted(self, kind: AggregateType, answer: Awaitable[Receipt]) -> Receipt:
+        def ask() -> Awaitable[Receipt]:
+            decide_by = self._decide_by(request)
+            return (self._ask_once if request.command_id else self._ask)(request, decide_by)
+
+        return await self._counted(request.kind, ask)
+
+    async def _counted(self, kind: AggregateType, ask: Callable[[], Awaitable[Receipt]]) -> Receipt:
         meter = self._meters.types[kind.name]
         try:
-            receipt = await answer
+            receipt = await ask()
         except BaseException as error:  # whatever it is, the caller gets it
             meter.refused(error)
             raise
@@ -302,11 +310,7 @@ class Runtime:
             raise shutting_down(self.store)
         stream = StreamId(kind.name, check_id(id_))
         actor = self._live.peek(stream)
-        try:
-            self._capacity.take(stream, 0 if actor is None else actor.waiting)
-        except Overloaded as error:
-            self._meters.types[kind.name].refused(error)
-            raise
+        self._capacity.take(stream, 0 if actor is None else actor.waiting)
         # The caller only waits for it: when it goes away, the actor still finishes the command.
         done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         deadline = None if decide_by is None else Deadline(stream, done, decide_by)

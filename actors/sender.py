@@ -1,6 +1,5 @@
 """Sending typed commands with options."""
 
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -43,9 +42,7 @@ class Sender:
     ) -> Receipt:
         """Send a command; raises like ``Runtime.execute``."""
         kind, spec = self._model.of_function(command)
-        bound = inspect.signature(command).bind(None, *args, **kwargs)
-        bound.apply_defaults()
-        arguments = {name: bound.arguments[name] for name in spec.arguments.__struct_fields__}
+        arguments = spec.named(args, kwargs)
         request = CommandRequest(
             kind,
             spec,

@@ -95,7 +95,8 @@ class Freshness:
                 parked = [await waiter.future for waiter in waiters]
         except TimeoutError:
             # The one that was awaited has been cancelled with the task's own wait.
-            late = next(w for w in waiters if w.future.cancelled() or not w.future.done())
+            unfinished = (w for w in waiters if w.future.cancelled() or not w.future.done())
+            late = next(unfinished, waiters[-1])  # an answer may come in the same moment
             raise ViewBehind(projection.name, *late.at, late.reached, timeout_s) from None
         finally:
             self._leave(waiters)

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from whence.projections.advance import load_rows
@@ -121,7 +122,8 @@ class Retries:
             return nothing  # it is another event by now than the one that was to be skipped
         first = note.version if skip is None else note.version + 1
         found = await read_sequence(self._store, stream, first, self._settings.batch + 1)
-        waiting = [event for event in found if event.position <= lease.position]
+        # Up to the checkpoint and not a version further; damaged bytes do not tell their position.
+        waiting = list(takewhile(lambda event: event.position <= lease.position, found))
         if not waiting and skip is None:
             raise CorruptStore(
                 f"version {note.version} of {stream} is parked by projection "

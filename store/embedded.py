@@ -38,8 +38,8 @@ _DAMAGED = re.compile(r"Bad file format reading the append only file (\S+): ")
 # What keeps every acknowledged event, written out even where it is the default of today's binary.
 # - aof-load-truncated: a torn last write was never acknowledged, so cutting it off loses nothing.
 # - aof-use-rdb-preamble: only an RDB base has a checksum, so only there a flipped bit is seen.
-# - auto-aof-rewrite: keeps the log near the size of its data; takes effect by one rename. It takes a
-#   core while it lasts, and events are never overwritten: a small log has little to gain from it.
+# - auto-aof-rewrite: keeps the log near the size of its data; takes effect by one rename. It
+#   keeps a core busy, and events are never overwritten: a small log has little to gain from it.
 # - stream-node-max-bytes: the last node of a stream takes at least as much, and most streams are
 #   short: 1,208 and 585 bytes for a stream's only event with 900 and 256 (ARCHITECTURE.md).
 _CONFIG = """\

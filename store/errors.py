@@ -130,7 +130,9 @@ class WhenceError(Exception):
 
 
 def _made_again(cls: type[WhenceError], args: tuple[Any, ...]) -> WhenceError:
-    return cls.__new__(cls, *args)
+    made = cls.__new__(cls, *args)
+    made.args = args  # an OSError among the ancestors keeps none by itself
+    return made
 
 
 class InvalidInput(WhenceError):

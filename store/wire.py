@@ -150,6 +150,11 @@ class _Line(asyncio.Protocol):
                 future.set_exception(ConnectionLost(reason))
 
 
+def _expire(line: _Line, future: asyncio.Future[list[Reply]], reason: str) -> None:
+    if not future.done():  # else the answer has come in this same moment
+        line.drop(reason)
+
+
 CLOSED = "this program has closed the connection"
 
 
@@ -199,7 +204,9 @@ class SocketWire:
         future = line.send(b"".join(map(_pack, commands)), len(commands))
         # A timer: asyncio.timeout takes 3 µs and this 1 µs, on the way of every command.
         reason = f"no answer within {self._timeout} s"
-        patience = asyncio.get_running_loop().call_later(self._timeout, line.drop, reason)
+        patience = asyncio.get_running_loop().call_later(
+            self._timeout, _expire, line, future, reason
+        )
         try:
             return await future
         finally:

@@ -13,7 +13,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 _PRINCIPAL = "whence.principal"
 _READS = ("GET", "HEAD", "OPTIONS")
-# Asked by load balancers, and telling nothing about the domain.
+# Asked by load balancers, which have no key; of the domain they tell the names of its views.
 _OPEN = ("/livez", "/readyz")
 
 

@@ -24,7 +24,7 @@ from whence.web.branches import Branch, Branches
 from whence.web.bulk import Bulk
 from whence.web.commands import Commands, url_name
 from whence.web.explorer.explorer import Explorer
-from whence.web.guard import Guard
+from whence.web.guard import Guard, SameSite
 from whence.web.health import Health
 from whence.web.history import History
 from whence.web.live import MAX_SUBSCRIBERS, Live
@@ -39,9 +39,13 @@ READY_WITHIN = 1.0
 # Headers that pages of other sites may send and read; the simple ones need no mention.
 _CORS_REQUEST = (
     *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
-    *("Last-Event-ID", "Prefer"),
+    *("Last-Event-ID", "Prefer", "Whence-Wait-For", "Whence-Within", "X-Correlation-ID"),
+    "traceparent",
 )
-_CORS_ANSWER = ("ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After")
+_CORS_ANSWER = (
+    *("Content-Location", "ETag", "Idempotency-Replayed", "Link", "Location"),
+    *("Preference-Applied", "Retry-After", "Whence-Position"),
+)
 
 # First segments that no aggregate can have as its plural.
 _TAKEN = ("commands", "views", "events", "livez", "readyz", "openapi.json")
@@ -122,7 +126,9 @@ def _middleware(access: Access | None, cors_origins: Sequence[str]) -> list[Midd
             expose_headers=_CORS_ANSWER,
         )
         found.append(cors)
-    if access is not None:
+    if access is None:
+        found.append(Middleware(SameSite, origins=cors_origins))
+    else:
         found.append(Middleware(Guard, access=access))
     return found
 

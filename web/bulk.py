@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
+from typing import Annotated
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -38,8 +39,8 @@ class BulkCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     command: str
     body: msgspec.Raw = _NO_BODY
-    idempotency_key: str = ""
-    expected: int | None = None
+    idempotency_key: str | None = None
+    expected: Annotated[int, msgspec.Meta(ge=0, lt=10**15)] | None = None
 
 
 class BulkAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -96,8 +97,9 @@ class _Answers(Response):
         self._complete = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         reader = asyncio.create_task(self._read(receive))
+        await asyncio.sleep(0)  # the first look at the body is what a client with Expect waits for
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         try:
             async with aclosing(self._answers()) as answers:
                 async for chunk in answers:
@@ -162,7 +164,7 @@ class _Answers(Response):
             raise InvalidInput(f"this line is no command: {error}") from error
         kind = self._runtime.model.aggregate(found.aggregate)
         command = kind.command(found.command.replace("-", "_"))
-        if found.idempotency_key:
+        if found.idempotency_key is not None:
             check_id(found.idempotency_key, field="idempotency_key")
         arguments = command.decode(found.body)
         return CommandRequest(
@@ -171,20 +173,20 @@ class _Answers(Response):
             found.id,
             arguments,
             found.expected,
-            found.idempotency_key,
+            found.idempotency_key or "",
             self._metadata,
         )
 
     def _in_turn(self, asked: CommandRequest) -> "asyncio.Future[BulkAnswer]":
         """Send a command so that those of one aggregate take effect in the order of their lines.
 
-        A mailbox keeps that order by itself. A key is looked up first, and what stands behind it
-        for the same aggregate has to wait for that.
+        A mailbox keeps that order by itself. A key is looked up first, and middleware may wait for
+        anything: what stands behind such a command, for the same aggregate, waits for it.
         """
         target = (asked.kind.name, asked.id)
         before = self._last.get(target)
         answer = asyncio.create_task(self._answer(self._line, asked, before))
-        if asked.command_id or before is not None:
+        if asked.command_id or before is not None or self._runtime.has_middleware:
             self._last[target] = answer
             answer.add_done_callback(partial(self._forget, target))
         return answer

@@ -11,7 +11,7 @@ from whence.actors.model import AggregateType, CommandType
 from whence.actors.receipt import Receipt
 from whence.actors.request import CommandRequest
 from whence.actors.runtime import Runtime
-from whence.store.errors import Conflict, InvalidInput, PreconditionFailed, shown
+from whence.store.errors import Conflict, InvalidInput, PreconditionFailed, WhenceError, shown
 from whence.store.ids import StreamId, check_id, derived_id, new_id
 from whence.web.body import read_json
 from whence.web.conditions import conditional, expected_version
@@ -130,11 +130,16 @@ class Commands:
             headers["location"] = self._address(request, receipt)
         if answer is None:
             return reply(CommandReply.of(receipt), status=status, headers=headers)
-        headers["preference-applied"] = f"return={answer}"
         if answer == "minimal":
+            headers["preference-applied"] = "return=minimal"
             return reply(MinimalReply.of(receipt), status=status, headers=headers)
+        try:
+            state = await self._state(receipt)
+        except WhenceError:  # the command is stored all the same, and a preference is only a wish
+            return reply(CommandReply.of(receipt), status=status, headers=headers)
+        headers["preference-applied"] = "return=representation"
         headers["content-location"] = f"{self._address(request, receipt)}?version={receipt.version}"
-        return reply(await self._state(receipt), status=status, headers=headers)
+        return reply(state, status=status, headers=headers)
 
     def _address(self, request: Request, receipt: Receipt) -> str:
         root: str = request.scope.get("root_path", "")

@@ -10,7 +10,9 @@ from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 
 # A list may have empty members, and a quoted tag may contain a comma.
-_MEMBER = re.compile(r'\s*(?:(W/)?"([\x21\x23-\x7e\x80-\xff]*)")?\s*(?:,|$)')
+_MEMBER = re.compile(r'[ \t]*(?:(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|$)')
+# Characters of a condition; more tags than fit in there are no condition of ours.
+_LONGEST = 4_000
 _VERSION = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
@@ -32,9 +34,12 @@ class Tags(NamedTuple):
         Raises:
             InvalidInput: it is neither ``*`` nor a list of entity tags.
         """
-        text = request.headers.get(header)
-        if text is None:
+        lines = request.headers.getlist(header)
+        if not lines:
             return None
+        text = ",".join(lines)
+        if len(text) > _LONGEST:
+            raise InvalidInput(f"{header} may have {_LONGEST:,} characters", field=header)
         if text.strip() == "*":
             return cls(text, True, frozenset())
         return cls(text, False, frozenset(_versions(header, text, weak=weak)))

@@ -45,21 +45,24 @@ class EventStream(StreamingResponse):
 
 
 async def _chunks(live: Live, place: Place, events: CloudEvents) -> AsyncGenerator[bytes]:
-    yield b"retry: %d\n\n" % _RETRY
+    # The place at once: who is cut off before the first event goes on from here, not from later.
+    yield b"retry: %d\nid: %s\n\n" % (_RETRY, str(place).encode())
     try:
         ending: Ending | None = None
         while ending is None:
             with live.subscribe(place.stream) as subscription:
                 await live.joined()
                 async for page in _pages(place.stored()):
-                    if subscription.ending == "shutdown":
-                        break
                     yield _page(place, events, page)
-                if subscription.ending == "too slow":
-                    continue  # more came than it could hold while it read: it reads that as well
-                async for chunk in _new(subscription, place, events):
-                    yield chunk
-                ending = subscription.ending
+                    if subscription.ending == "shutdown":
+                        ending = "shutdown"  # what was not read stays for the next connection
+                        break
+                else:
+                    if subscription.ending == "too slow":
+                        continue  # more came than it could hold while it read: it reads on
+                    async for chunk in _new(subscription, place, events):
+                        yield chunk
+                    ending = subscription.ending
     except WhenceError as error:
         _log.error("live events end: %s", error)
         ending = "store unavailable"

@@ -1,7 +1,8 @@
 """The gate in front of every address: no request passes that nobody answers for."""
 
 from base64 import b64decode
-from binascii import Error as Base64Error
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -9,6 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from whence.store.errors import Unauthenticated, WhenceError
 from whence.web.access import Access, Principal, needed, remember
 from whence.web.problems import answer_problem
+
+_READS = ("GET", "HEAD", "OPTIONS")
 
 
 class Guard:
@@ -57,13 +60,39 @@ class Guard:
 def _password(encoded: str) -> str:
     try:
         text = b64decode(encoded, validate=True).decode()
-    except (Base64Error, UnicodeDecodeError):
+    except ValueError:  # of Base64, of text that is not ASCII, of bytes that are no text
         return ""
     return text.partition(":")[2]
 
 
+class SameSite:
+    """Where nobody has to say who they are, keeps pages of other sites from sending commands.
+
+    Such a page can make a browser on this machine send what it likes (CSRF), unless it is of one of
+    the sites that are let in by name.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+        self._app = app
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in _READS:
+            request = Request(scope)
+            named = request.headers.get("origin") in self._origins
+            if not (named or _of_this_site(request)):
+                error = Unauthenticated("pages of other sites cannot send commands without a key")
+                await (await answer_problem(request, error))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 def _of_this_site(request: Request) -> bool:
     """Whether a browser sends this on behalf of one of our own pages, or is no browser at all."""
-    if request.method in {"GET", "HEAD"}:
+    if request.method in _READS:
         return True
-    return request.headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = request.headers.get("origin")  # all that there is on plain HTTP
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")

@@ -71,7 +71,7 @@ class History:
         limit = number(given, "limit", least=1, most=MAX_EVENTS) or DEFAULT_EVENTS
         stream = StreamId.checked(self._kind.name, id_)
         accepted = request.headers.get("accept", "")
-        if EVENT_STREAM in accepted:
+        if EVENT_STREAM in accepted and request.method == "GET":
             return await self._follow(request, stream, after)
         # One more than asked for tells whether there is a next page.
         found = [r async for r in self._store.read(stream, first=after + 1, limit=limit + 1)]

@@ -37,6 +37,8 @@ class Subscription:
         self._arrived = asyncio.Event()
 
     def offer(self, record: Recorded) -> None:
+        if self.ending is not None:
+            return  # what follows on from a gap must not be given to it
         if len(self._records) >= MAX_WAITING:
             self.end("too slow")
         else:

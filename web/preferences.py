@@ -14,10 +14,7 @@ def preferred(request: Request) -> Answer | None:
 
     What a server does not know of preferences it passes over, and of two the first one counts.
     """
-    text = request.headers.get("prefer")
-    if text is None:
-        return None
-    for preference in text.lower().split(","):
+    for preference in ",".join(request.headers.getlist("prefer")).lower().split(","):
         name = preference.partition(";")[0].replace(" ", "").replace('"', "")
         if name in _ANSWERS:
             return cast("Answer", name.removeprefix("return="))

@@ -75,7 +75,7 @@ local function head_of(key)
     local last, refused = last_entry(key)
     if last then
       head = { version = number_in(last[1]), occurred = occurred_in(last[2]), broken = false }
-      refused = not head.occurred and 'its last entry was not written by Whence'
+      refused = not (head.occurred and head.version) and 'its last entry was not written by Whence'
     else
       head = { version = 0, occurred = -math.huge, broken = false }
     end
@@ -93,7 +93,10 @@ local function position_of(key)
     if refused then
       return nil
     end
-    position = last and number_in(last[1]) or 0
+    position = 0
+    if last then
+      position = number_in(last[1]) -- nil for an entry that is none of ours
+    end
   end
   return position
 end

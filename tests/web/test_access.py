@@ -52,6 +52,7 @@ class TestKeys:
             {"authorization": READ},
             {"authorization": f"Digest {READ}"},
             {"authorization": "Basic %%%"},
+            {"authorization": "Basic \xe9"},
             {"authorization": "Basic " + b64encode(READ.encode()).decode()},
             {"authorization": "Bearer whence_\udcff"},
         ],
@@ -98,6 +99,33 @@ class TestKeys:
 
 
 class TestBrowsers:
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            {"sec-fetch-site": "cross-site"},
+            {"sec-fetch-site": "same-site"},
+            {"origin": "https://evil.example"},
+            {"origin": "null"},
+        ],
+    )
+    async def test_without_keys_a_page_of_another_site_sends_no_command(
+        self, client: Client, store: EventStore, sent: dict[str, str]
+    ) -> None:
+        response = await client.post("/orders/42/place", json=PLACE, headers=sent)
+
+        problem(response, 401, "unauthenticated")
+        assert await stored(store) == 0
+        assert (await client.get("/livez", headers=sent)).status_code == 200
+
+    async def test_without_keys_sites_are_let_in_by_name(
+        self, store: EventStore, runtime: Runtime
+    ) -> None:
+        app = create_app(domain, store, runtime, cors_origins=["https://shop.example"])
+        sent = {"origin": "https://shop.example", "sec-fetch-site": "cross-site"}
+        async with Client.of(app) as client:
+            response = await client.post("/orders/42/place", json=PLACE, headers=sent)
+        assert response.status_code == 201
+
     async def test_a_password_is_a_key(self, guarded: Client) -> None:
         response = await guarded.get("/orders/42", headers=basic(READ))
         problem(response, 404, "aggregate-not-found")

@@ -66,6 +66,8 @@ class TestCommands:
         [
             ({"if-match": "1"}, "if-match"),
             ({"if-match": ""}, "if-match"),
+            ({"if-match": "," + " " * 3_000 + "x"}, "if-match"),
+            ({"if-match": "," + " " * 100_000 + "x"}, "if-match"),
             ({"if-match": '"1'}, "if-match"),
             ({"if-match": '"1" "2"'}, "if-match"),
             ({"if-match": "*, *"}, "if-match"),

@@ -54,7 +54,7 @@ async def _blocks(response: httpx.Response) -> AsyncIterator[Block]:
         name, _, value = line.partition(": ")
         if name:
             fields[name] = value
-        elif fields.keys() != {"retry"}:
+        elif "retry" not in fields:
             data = json.loads(fields["data"]) if "data" in fields else None
             yield Block(fields.get("event", ""), fields.get("id", ""), data)
             fields = {}
@@ -202,7 +202,41 @@ class TestTheLog:
         problem(await client.get("/events/1"), 404, "not-found")
 
 
+async def test_the_place_comes_before_the_first_event(site: Site) -> None:
+    await site.place("1")
+    async with site.stream("GET", "/events", headers=STREAM) as response:
+        lines = response.aiter_lines()
+        async with asyncio.timeout(PATIENCE):
+            first = [await anext(lines) for _ in range(2)]
+    assert first[0] == "retry: 2000"
+    place = first[1].removeprefix("id: ")
+    await site.place("2")
+    async with site.listening(f"/events?after={place}") as listener:
+        assert await listener.versions(1) == [("order/2", 1)]
+
+
+async def test_head_has_an_end(client: Client) -> None:
+    await client.placed("42")
+    response = await client.head("/orders/42/events", headers=STREAM)
+    assert response.headers["content-type"] == "application/json"
+
+
 class TestEnds:
+    async def test_what_follows_on_from_a_gap_is_not_given_to_a_slow_subscriber(
+        self, site: Site, app: Starlette, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(live, "MAX_WAITING", 1)
+        tail = cast("live.Live", app.state.live)
+        with tail.subscribe() as slow, tail.subscribe() as watching:
+            await tail.joined()
+            await site.place("1", "2")
+            async with asyncio.timeout(PATIENCE):
+                while slow.ending is None or watching.ending is None:
+                    await asyncio.sleep(0)
+            assert len(await slow.take(1)) == 1
+            await site.place("3")
+            assert await slow.take(1) == []
+
     async def test_a_server_that_stops_ends_its_streams_at_once(
         self, site: Site, app: Starlette
     ) -> None:

@@ -3,6 +3,8 @@
 import pytest
 
 from tests.web.client import CANCEL, PLACE, Client
+from whence.store.errors import StoreUnavailable
+from whence.web import commands
 
 
 async def test_minimal_answers_without_the_events(client: Client) -> None:
@@ -36,6 +38,21 @@ async def test_representation_of_a_repeated_command_is_the_state_it_led_to(clien
 
     assert again.json() == first.json()
     assert again.json()["state"]["status"] == "pending"
+
+
+async def test_a_state_that_cannot_be_read_does_not_make_the_command_undone(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("here", "away")
+
+    monkeypatch.setattr(commands, "state_at", away)
+    headers = {"prefer": "return=representation"}
+    response = await client.post("/orders/42/place", json=PLACE, headers=headers)
+
+    assert response.status_code == 201
+    assert "preference-applied" not in response.headers
+    assert response.json()["events"]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,27 @@ class Damage(Suite):
 
         assert await store.head(account()) == 0
 
+    async def test_a_feed_that_whence_did_not_write_takes_no_event(self, store: EventStore) -> None:
+        await store.ask("XADD", store.keys.feed(store.keys.partition(account())), "5-0", "s", "x")
+
+        with pytest.raises(ServerRefused, match="the feed of its partition"):
+            await store.append(append_of(account(), 0, Opened("ann")))
+
+        assert await store.head(account()) == 0
+
+    async def test_an_entry_with_another_id_harms_only_its_stream(self, store: EventStore) -> None:
+        await store.ask("XADD", store.keys.stream(account("strange")), "5-0", "o", 1)
+
+        outcomes = await store.append_many(
+            [
+                append_of(account("strange"), 0, Opened("ann")),
+                append_of(account("sound"), 0, Opened("bob")),
+            ]
+        )
+
+        assert isinstance(outcomes[0], ServerRefused)
+        assert isinstance(outcomes[1], Committed)
+
     async def test_a_stream_that_whence_did_not_write_takes_no_event(
         self, store: EventStore
     ) -> None:
