@@ -64,7 +64,7 @@ class TestMiddleware:
         bare, labelled, executed = recorder.requests
         assert (bare.kind, bare.command, bare.id) == (KIND, KIND.command("count"), "1")
         assert bare.arguments == {"step": 1}  # what the command's own default says
-        assert labelled.arguments == {"label": "red", "labelled_by": "ann"}
+        assert labelled.arguments == {"label": "red", "labelled_by": "ann", "reason": ""}
         assert (executed.arguments, executed.command_id) == ({"step": 1}, "c-1")
 
     async def test_may_refuse_before_anything_is_decided(self, store: EventStore) -> None:
