@@ -349,6 +349,23 @@ class TestASkip:
             assert (await skip(store, parcels, stream, "another")).outcome == "applied"
         assert await view_of(store, parcels) == {"1": ParcelRow("Riga", 6, True, 3)}
 
+    async def test_does_not_pass_over_what_stands_before_a_damaged_event(
+        self, store: EventStore
+    ) -> None:
+        stream = parcel(1)
+        await record(store, stream, Sent("Riga"), Weighed(5))
+        async with working(store, fragile, ONCE):
+            await wait_until_caught_up(store, parcels)
+        # The next worker can weigh. It looks at the parked event while its feed is two events back.
+        await record(store, stream, Delivered(), Weighed(6))
+        await damage(store, stream, {4})
+        async with working(store, only(Parcels), ONCE):
+            await wait_until_caught_up(store, parcels)
+            with anyio.fail_after(20):
+                while {found.note.version for found in (await parked_of(store)).values()} != {4}:
+                    await anyio.sleep(0.01)
+        assert (await view_of(store, parcels))["1"] == ParcelRow("Riga", 5, True, 3)
+
 
 class TestARebuild:
     async def test_forgets_what_is_parked_and_parks_anew(self, store: EventStore) -> None:
