@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.load import AGGREGATES, under_load
+from tests.faults.load import AGGREGATES, Load, under_load
 from tests.store.cluster_server import (
     TestCluster,
     cluster_node,
@@ -57,6 +57,19 @@ def at_once(cluster: TestCluster, slot: int, target: PlainServer) -> None:
     eventually(moved, "the slot")
 
 
+async def _quiet(cluster: TestCluster, load: Load) -> None:
+    """500 commands without one that is pointed elsewhere, or one more look at who has which slot.
+
+    A look that was asked for by the last move may still come, so the first round need not be it.
+    """
+    for _ in range(3):
+        before = cluster.errors_of("MOVED"), cluster.calls_of("cluster|slots")
+        await load.more(500)
+        if (cluster.errors_of("MOVED"), cluster.calls_of("cluster|slots")) == before:
+            return
+    raise AssertionError("MOVED errors, or looks at the slots, go on and on")
+
+
 @pytest.mark.parametrize("move", [key_by_key, at_once])
 async def test_slots_move_under_load_and_nothing_is_lost_or_twice(
     cluster: TestCluster, namespace: str, move: Move
@@ -73,10 +86,7 @@ async def test_slots_move_under_load_and_nothing_is_lost_or_twice(
 
         # Every stream goes on, and then nothing is pointed elsewhere any more.
         await load.more_of_each(ALL)
-        moved, looks = cluster.errors_of("MOVED"), cluster.calls_of("cluster|slots")
-        await load.more(500)
-        assert cluster.errors_of("MOVED") == moved
-        assert cluster.calls_of("cluster|slots") == looks
+        await _quiet(cluster, load)
 
 
 async def test_a_killed_primary_loses_nothing_that_its_replica_acknowledged(
