@@ -14,7 +14,7 @@ from whence.store.append import Append, Committed, Duplicate, NewEvent, Outcome
 from whence.store.errors import InvalidEvent, shown
 from whence.store.events import Event
 from whence.store.eventstore import EventStore
-from whence.store.ids import StreamId, check_id
+from whence.store.ids import IMPORTED, StreamId, check_id
 from whence.store.metadata import NO_METADATA, Metadata, encode_metadata
 from whence.store.recorded import Recorded, microseconds
 from whence.store.registry import EventRegistry
@@ -105,7 +105,7 @@ def _append_of(model: WriteModel, history: History, source: str) -> Append:
     kind = model.of_class(history.aggregate)
     stream = StreamId.checked(kind.name, history.id)
     events = [_new_event(model, kind, stream, fact) for fact in history.facts]
-    return Append(stream, 0, f"import-{source}-{history.id}", events)
+    return Append(stream, 0, f"{IMPORTED}{source}:{history.id}", events)
 
 
 def _new_event(model: WriteModel, kind: AggregateType, stream: StreamId, fact: Fact) -> NewEvent:

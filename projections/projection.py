@@ -2,11 +2,12 @@
 
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, TypeGuard, TypeVar, overload
 
 import msgspec
 
+from whence.projections.handlers import Decorator
 from whence.projections.rows import Rows
 from whence.projections.views import Operation, Views
 from whence.store.errors import InvalidDomain, InvalidId, shown
@@ -21,8 +22,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 V = TypeVar("V")
 HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., None])
 
-_MARK = "__whence_handles__"
-_PARAMETERS = 4  # self, event, record, views
+_ON = Decorator("on", "__whence_handles__", ("self", "event", "record", "views"))
 
 # What becomes of an event that cannot be applied.
 OnFailure = Literal["park", "halt"]
@@ -46,7 +46,7 @@ def on(*events: type[Event]) -> Any:
     """
 
     def mark(function: Callable[..., None]) -> Callable[..., None]:
-        setattr(function, _MARK, events)
+        _ON.mark(function, events)
         return function
 
     return mark
@@ -95,7 +95,9 @@ class Projection(Generic[R]):
         self.rows: Rows[R] = Rows(self.name, _row_class(type(self)))
         self.merges = any("merge" in c.__dict__ for c in type(self).__mro__ if c is not Projection)
         self._events = events
-        self._handlers = self._read_handlers()
+        self._handlers: Mapping[type[Event], Callable[[Event, Recorded, Views[R]], None]] = (
+            _ON.handlers(self, events, _check_plain)
+        )
         self._passed_over = events.passed_over(self._handlers)
 
     def merge(self, left: R, right: R) -> R:
@@ -125,40 +127,10 @@ class Projection(Generic[R]):
                 handler(event, record, views)
         return views.operations
 
-    def _read_handlers(self) -> dict[type[Event], Callable[[Event, Recorded, Views[R]], None]]:
-        owner = type(self).__name__
-        handlers: dict[type[Event], Callable[[Event, Recorded, Views[R]], None]] = {}
-        for name, function in inspect.getmembers(type(self), inspect.isfunction):
-            for event in getattr(function, _MARK, ()):
-                _check_handler(f"{owner}.{name}", function)
-                _check_event(f"{owner}.{name}", event, self._events)
-                if event in handlers:
-                    raise InvalidDomain(f"{owner} has two handlers for {event.__name__}")
-                handlers[event] = getattr(self, name)
-        if not handlers:
-            raise InvalidDomain(f"{owner} handles no event: mark a method with @on(SomeEvent)")
-        return handlers
 
-
-def _check_handler(where: str, function: Callable[..., Any]) -> None:
+def _check_plain(where: str, function: Callable[..., Any]) -> None:
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise InvalidDomain(f"{where} must be a plain method: it only records what should change")
-    try:
-        inspect.signature(function).bind(*range(_PARAMETERS))
-    except TypeError:
-        raise InvalidDomain(
-            f"{where} must take (self, event, record, views), not {inspect.signature(function)}"
-        ) from None
-
-
-def _check_event(where: str, event: object, events: EventRegistry) -> None:
-    if not _is_event(event):
-        raise InvalidDomain(f"{where} is @on({shown(event)}), which is not an event class")
-    if events.types.get(event.__name__) is not event:
-        raise InvalidDomain(
-            f"{where} handles {event.__name__}, which no aggregate of this domain emits; it has: "
-            f"{', '.join(events.types) or 'none'}"
-        )
 
 
 def _row_class(cls: type[Projection[Any]]) -> type[Any]:
@@ -170,10 +142,6 @@ def _row_class(cls: type[Projection[Any]]) -> type[Any]:
     raise InvalidDomain(
         f"{cls.__name__} does not name its rows: class {cls.__name__}(Projection[SomeStruct])"
     )
-
-
-def _is_event(found: object) -> TypeGuard[type[Event]]:
-    return isinstance(found, type) and issubclass(found, Event)
 
 
 def _is_struct(found: Any) -> TypeGuard[type[msgspec.Struct]]:

@@ -11,6 +11,8 @@ from uuid import UUID
 from whence.store.errors import InvalidId
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+# The command ids of imported facts begin with it. No caller's id does: it has a colon.
+IMPORTED = "import:"
 # The least number of 63 bits.
 _FIRST = 2**62
 

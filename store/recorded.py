@@ -8,7 +8,7 @@ from zlib import crc32
 import msgspec
 
 from whence.store.errors import ChecksumMismatch, CorruptStore
-from whence.store.ids import StreamId
+from whence.store.ids import IMPORTED, StreamId
 from whence.store.metadata import Metadata, decode_metadata
 
 # The fields of every stream entry, in the order in which append.lua writes them. After them come
@@ -50,6 +50,11 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
     @property
     def metadata(self) -> Metadata:
         return decode_metadata(self.metadata_json)
+
+    @property
+    def imported(self) -> bool:
+        """Whether it was imported as a fact from elsewhere, and no command decided it here."""
+        return self.command_id.startswith(IMPORTED)
 
     @property
     def anchor(self) -> str:

@@ -42,7 +42,7 @@ async def test_facts_keep_their_moments_and_metadata(store: EventStore) -> None:
     (record,) = [record async for record in store.read(StreamId("counter", "1"))]
     assert record.occurred_at == START
     assert record.metadata == fact.metadata
-    assert record.command_id == "import-test-1"
+    assert (record.command_id, record.imported) == ("import:test:1", True)
 
 
 async def test_the_state_is_that_of_the_facts_at_any_moment(store: EventStore) -> None:
