@@ -29,8 +29,11 @@ from whence.web.health import Health
 from whence.web.history import History
 from whence.web.live import MAX_SUBSCRIBERS, Live
 from whence.web.log import LogBranch
+from whence.web.metering import HttpMeter, Metering
 from whence.web.openapi import Describer
 from whence.web.problems import HANDLERS
+from whence.web.routes import RouteNames
+from whence.web.trace import Traced
 from whence.web.views import ViewsBranch
 
 # Seconds that the store has to answer /readyz.
@@ -63,6 +66,7 @@ def create_app(
     cors_origins: Sequence[str] = (),
     wait_within: float = WAIT_WITHIN,
     explorer: bool = True,
+    meter: HttpMeter | None = None,
 ) -> Starlette:
     """The web front end of a domain. The caller opens and closes the store and the runtime.
 
@@ -76,6 +80,7 @@ def create_app(
         cors_origins: the sites whose pages may use this API, as https://shop.example.
         wait_within: seconds that a view has to come to the position that a reader waits for.
         explorer: whether there are pages for people at /explorer.
+        meter: counts what is answered.
 
     Raises:
         InvalidDomain: two aggregates would have one address, or a type has no form in JSON.
@@ -97,6 +102,8 @@ def create_app(
     health = Health(store, domain.read_model, timeout=ready_within)
     describer = Describer(aggregates, domain.read_model.projections.values())
     document = describer.document(metadata.version("whence"))
+    routes = RouteNames(aggregates, domain.read_model.projections)
+    measured = [] if meter is None else [Middleware(Metering, meter=meter, routes=routes)]
     app = Starlette(
         routes=[
             Branches(branches),
@@ -106,7 +113,7 @@ def create_app(
             Route("/readyz", health.ready),
             Route("/openapi.json", _fixed(document)),
         ],
-        middleware=_middleware(access, cors_origins),
+        middleware=[*measured, Middleware(Traced), *_middleware(access, cors_origins)],
         exception_handlers=HANDLERS,
     )
     # A redirect would answer before the path is judged, and lose the body of a POST.

@@ -5,6 +5,7 @@ from starlette.types import Scope
 from whence.store.ids import check_id
 from whence.store.metadata import NO_METADATA, Metadata, trace_id
 from whence.web.access import who_asks
+from whence.web.trace import traceparent
 
 
 def metadata_of(scope: Scope) -> Metadata:
@@ -17,14 +18,11 @@ def metadata_of(scope: Scope) -> Metadata:
         InvalidId: X-Correlation-ID is not 1 to 128 characters of A-Z a-z 0-9 . _ ~ -
     """
     correlation = ""
-    parents: list[str] = []
     for name, value in scope["headers"]:
         if name == b"x-correlation-id":
             correlation = check_id(value.decode("latin-1"), field="X-Correlation-ID")
-        elif name == b"traceparent":
-            parents.append(value.decode("latin-1"))
-    traced = trace_id(parents[0]) if len(parents) == 1 else ""
+    parent = traceparent(scope)
     who = who_asks(scope)
-    if not (who or correlation or traced):
+    if not (who or correlation or parent):
         return NO_METADATA
-    return Metadata(who, correlation_id=correlation or traced, trace=parents[0] if traced else "")
+    return Metadata(who, correlation_id=correlation or trace_id(parent), trace=parent)

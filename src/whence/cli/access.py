@@ -109,9 +109,9 @@ class AccessSettings(NamedTuple):
         )
 
 
-def announce(access: Access | None) -> None:
+def announce(settings: AccessSettings) -> None:
     """Say at the start of a server when nobody has to say who they are."""
-    if access is None:
+    if settings.api_keys is None and settings.jwt_keys is None:
         click.echo("No keys are asked for: everybody on this machine may send commands")
 
 

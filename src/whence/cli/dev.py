@@ -1,20 +1,20 @@
 """``whence dev``: server, web and worker in one process."""
 
-import socket
 from pathlib import Path
 
 import click
 
 from whence.actors.runtime import Runtime
 from whence.cli.access import AccessSettings, access_options, announce
-from whence.cli.http import listening, serve, url_of
+from whence.cli.http import listening, url_of
+from whence.cli.observing import Observing, observing_options
 from whence.cli.running import beside, interruptible, run, stop_signal
 from whence.cli.settings import DATA, Server, durability_option, start_embedded
+from whence.cli.web import Ports, front
 from whence.domain import Domain, load_domain
 from whence.projections.worker import Worker
 from whence.store.durability import Durability
 from whence.store.eventstore import EventStore, open_store
-from whence.web.app import create_app
 from whence.web.example import curl, first_command
 
 
@@ -37,6 +37,7 @@ from whence.web.example import curl, first_command
 )
 @durability_option
 @access_options
+@observing_options
 def dev(
     domain_path: str,
     host: str,
@@ -44,6 +45,7 @@ def dev(
     data: Path,
     durability: Durability,
     access_settings: AccessSettings,
+    observing: Observing,
 ) -> None:
     """Start everything on this machine: a server of its own, web and worker, in one process.
 
@@ -55,36 +57,34 @@ def dev(
     with (
         interruptible(),
         listening(host, port) as listener,
+        observing.listening() as metrics,
         start_embedded(data, durability) as embedded,
     ):
         server = Server(embedded.url, embedded)
-        run(_serve(domain, server, durability, listener, access_settings))
+        ports = Ports(listener, metrics)
+        run(_serve(domain, server, durability, ports, access_settings), observing.log_format)
 
 
 async def _serve(
     domain: Domain,
     server: Server,
     durability: Durability,
-    listener: socket.socket,
+    ports: Ports,
     settings: AccessSettings,
 ) -> None:
-    access = settings.access(listener)
     async with (
         stop_signal(server) as stop,
         open_store(server.url, durability=durability) as store,
         beside(Worker(store, domain.read_model).run(), stop),
         Runtime(store, domain.write_model) as runtime,
+        front(domain, store, runtime, ports, settings, stop),
     ):
         events = await _count(store)
-        app = create_app(domain, store, runtime, access=access, cors_origins=settings.origins)
-
-        def ready() -> None:
-            _welcome(server, url_of(listener), events)
-            announce(access)
-            if not events:
-                _suggest(domain, url_of(listener))
-
-        await serve(app, listener, stop, ready)
+        _welcome(server, url_of(ports.web), events)
+        announce(settings)
+        if not events:
+            _suggest(domain, url_of(ports.web))
+        await stop.wait()
 
 
 async def _count(store: EventStore) -> int:

@@ -1,12 +1,12 @@
-"""The HTTP server of ``whence dev`` and ``whence web``: uvicorn on a socket that is ours."""
+"""The HTTP server of the serving commands: uvicorn on a socket that is ours."""
 
 import asyncio
 import socket
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from whence.store.errors import InvalidSetting
 
@@ -16,8 +16,8 @@ _BACKLOG = 2048
 
 
 @contextmanager
-def listening(host: str, port: int) -> Generator[socket.socket]:
-    """A socket that listens at host and port (0: any free one).
+def listening(host: str, port: int, option: str = "--port") -> Generator[socket.socket]:
+    """A socket that listens at host and port (0: any free one); ``option`` chose the port.
 
     Opened before anything is started, so that a port that is taken leaves nothing behind.
 
@@ -39,7 +39,7 @@ def listening(host: str, port: int) -> Generator[socket.socket]:
         except OSError as error:
             raise InvalidSetting(
                 f"cannot listen at {host} port {port} ({error.strerror}): stop what uses it, or "
-                "choose another one with --port"
+                f"choose another one with {option}"
             ) from error
         yield listener
 
@@ -52,7 +52,7 @@ def url_of(listener: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling, which raises the signal again when all is done."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: asyncio.Event) -> None:
         super().__init__(config)
         self._ready = ready
 
@@ -62,15 +62,22 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._ready()
+        self._ready.set()
 
 
-async def serve(
-    app: Starlette, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
-) -> None:
-    """Serve until ``stop`` is set and the requests under way are done (at most 5 seconds).
+@asynccontextmanager
+async def serving(
+    app: ASGIApp,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    ending: Callable[[], None] = lambda: None,
+) -> AsyncGenerator[None]:
+    """Serve beside the block; at its end the requests under way have 5 seconds to finish.
 
-    ``ready`` is called when the first request would be answered.
+    When serving fails, ``stop`` is set, and the error is raised at the end of the block.
+
+    Args:
+        ending: called before those requests are waited for, to end what would not end by itself.
     """
     config = uvicorn.Config(
         app,
@@ -82,15 +89,19 @@ async def serve(
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
-    server = _Server(config, ready)
+    started = asyncio.Event()
+    server = _Server(config, started)
 
-    async def stop_when_told() -> None:
-        await stop.wait()
-        app.state.live.end()  # those requests would not end by themselves
-        server.should_exit = True
+    def on_done(task: asyncio.Task[None]) -> None:
+        started.set()
+        stop.set()
 
-    watcher = asyncio.create_task(stop_when_told())
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    task.add_done_callback(on_done)
+    await started.wait()
     try:
-        await server.serve(sockets=[listener])
+        yield
     finally:
-        watcher.cancel()
+        ending()
+        server.should_exit = True
+        await task

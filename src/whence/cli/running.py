@@ -10,7 +10,7 @@ from typing import Any
 
 import uvloop
 
-from whence.cli.logs import configure_logs
+from whence.cli.logs import LogFormat, configure_logs
 from whence.cli.settings import Server
 from whence.store.errors import EmbeddedServerError
 
@@ -29,9 +29,9 @@ def interruptible() -> Generator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
+def run(main: Coroutine[Any, Any, None], log_format: LogFormat = "text") -> None:
     """Run a serving command's coroutine on uvloop, until it returns."""
-    configure_logs()
+    configure_logs(log_format)
     relax_gc()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)

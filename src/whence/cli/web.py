@@ -1,12 +1,17 @@
 """``whence web``: the domain over HTTP."""
 
+import asyncio
 import socket
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from whence.actors.runtime import Runtime
 from whence.cli.access import AccessSettings, access_options, announce
-from whence.cli.http import listening, serve, url_of
+from whence.cli.http import listening, serving, url_of
+from whence.cli.observing import Observing, exposing, observing_options
 from whence.cli.running import interruptible, run, stop_signal
 from whence.cli.settings import (
     Server,
@@ -17,7 +22,20 @@ from whence.cli.settings import (
 )
 from whence.domain import Domain
 from whence.store.durability import Durability, Promise
+from whence.store.eventstore import EventStore
 from whence.web.app import create_app
+from whence.web.live import Live
+from whence.web.metering import HttpMeter
+
+if TYPE_CHECKING:
+    from whence.web.metrics.families import Source
+
+
+class Ports(NamedTuple):
+    """Where a process listens; ``metrics`` is None when it has none."""
+
+    web: socket.socket
+    metrics: socket.socket | None
 
 
 @click.command()
@@ -33,6 +51,7 @@ from whence.web.app import create_app
     help="Where to listen; 0 takes any free port.",
 )
 @access_options
+@observing_options
 def web(
     domain_path: str | None,
     url: str | None,
@@ -41,6 +60,7 @@ def web(
     host: str,
     port: int,
     access_settings: AccessSettings,
+    observing: Observing,
 ) -> None:
     """Serve the domain over HTTP: commands, states, history and views.
 
@@ -51,28 +71,53 @@ def web(
     with (
         interruptible(),
         listening(host, port) as listener,
+        observing.listening() as metrics,
         server(url, create=True, durability=durability) as found,
     ):
-        run(_serve(domain, found, promise, listener, access_settings))
+        ports = Ports(listener, metrics)
+        run(_serve(domain, found, promise, ports, access_settings), observing.log_format)
 
 
 async def _serve(
-    domain: Domain,
-    found: Server,
-    promise: Promise,
-    listener: socket.socket,
-    settings: AccessSettings,
+    domain: Domain, found: Server, promise: Promise, ports: Ports, settings: AccessSettings
 ) -> None:
-    access = settings.access(listener)
     async with (
         stop_signal(found) as stop,
         open_promised(found.url, promise) as store,
         Runtime(store, domain.write_model) as runtime,
+        front(domain, store, runtime, ports, settings, stop),
     ):
-        app = create_app(domain, store, runtime, access=access, cors_origins=settings.origins)
+        click.echo(f"Serving at {url_of(ports.web)}")
+        announce(settings)
+        await stop.wait()
 
-        def ready() -> None:
-            click.echo(f"Serving at {url_of(listener)}")
-            announce(access)
 
-        await serve(app, listener, stop, ready)
+@asynccontextmanager
+async def front(
+    domain: Domain,
+    store: EventStore,
+    runtime: Runtime,
+    ports: Ports,
+    settings: AccessSettings,
+    stop: asyncio.Event,
+) -> AsyncGenerator[None]:
+    """Serve the domain beside the block, and its metrics if they have a port.
+
+    Raises:
+        InvalidSetting: others than this machine could ask, and nobody would have to say who it is.
+    """
+    access = settings.access(ports.web)
+    meter = HttpMeter()
+    measured = None if ports.metrics is None else meter
+    app = create_app(
+        domain, store, runtime, access=access, cors_origins=settings.origins, meter=measured
+    )
+    live: Live = app.state.live
+
+    def sources() -> "Iterable[Source]":
+        from whence.web.metrics.sources import web_sources  # noqa: PLC0415  # only if asked for
+
+        return web_sources(domain, store, runtime, live, meter)
+
+    async with exposing(ports.metrics, stop, sources), serving(app, ports.web, stop, live.end):
+        yield

@@ -1,7 +1,12 @@
 """``whence worker``: the projections, kept up to date."""
 
+import socket
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import click
 
+from whence.cli.observing import Observing, exposing, observing_options
 from whence.cli.running import beside, interruptible, run, stop_signal
 from whence.cli.settings import (
     Server,
@@ -13,12 +18,21 @@ from whence.cli.settings import (
 from whence.domain import Domain
 from whence.projections.worker import Worker
 from whence.store.durability import Durability, Promise
+from whence.store.eventstore import EventStore
+
+if TYPE_CHECKING:
+    from whence.web.metrics.families import Source
 
 
 @click.command()
 @writing_options
+@observing_options
 def worker(
-    domain_path: str | None, url: str | None, durability: Durability, assert_durability: bool
+    domain_path: str | None,
+    url: str | None,
+    durability: Durability,
+    assert_durability: bool,
+    observing: Observing,
 ) -> None:
     """Keep the projections up to date.
 
@@ -27,16 +41,29 @@ def worker(
     """
     domain = find_domain(domain_path)
     promise = Promise(durability, assert_durability)
-    with interruptible(), server(url, create=True, durability=durability) as found:
-        run(_work(domain, found, promise))
+    with (
+        interruptible(),
+        observing.listening() as metrics,
+        server(url, create=True, durability=durability) as found,
+    ):
+        run(_work(domain, found, promise, metrics), observing.log_format)
 
 
-async def _work(domain: Domain, found: Server, promise: Promise) -> None:
+async def _work(
+    domain: Domain, found: Server, promise: Promise, metrics: socket.socket | None
+) -> None:
     async with (
         stop_signal(found) as stop,
         open_promised(found.url, promise) as store,
+        exposing(metrics, stop, lambda: _sources(domain, store)),
         beside(Worker(store, domain.read_model).run(), stop),
     ):
         names = ", ".join(domain.read_model.projections) or "no projection"
         click.echo(f"Working on {names}")
         await stop.wait()
+
+
+def _sources(domain: Domain, store: EventStore) -> "Iterable[Source]":
+    from whence.web.metrics.sources import worker_sources  # noqa: PLC0415  # only if asked for
+
+    return worker_sources(domain, store)
