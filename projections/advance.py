@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import anyio.lowlevel
 
-from whence.projections.batch import Batch, Change
-from whence.projections.checkpoint import Checkpoints
+from whence.projections.batch import Batch, Change, Refused
 from whence.projections.fetch import Fetched, fetch_all
 from whence.projections.lease import Lease
-from whence.projections.projection import Projection
+from whence.projections.ledger import Ledger
+from whence.projections.projection import Projector
 from whence.projections.settings import WorkerSettings
 from whence.store.errors import CorruptStore, LeaseLost, WhenceError
 from whence.store.eventstore import EventStore
@@ -31,13 +30,13 @@ class Advance:
     def __init__(
         self,
         store: EventStore,
-        projection: Projection[Any],
-        checkpoints: Checkpoints,
+        projection: Projector,
+        ledger: Ledger,
         settings: WorkerSettings = _DEFAULTS,
     ) -> None:
         self._store = store
         self._projection = projection
-        self._checkpoints = checkpoints
+        self._ledger = ledger
         self._most_parked = settings.most_parked if projection.on_failure == "park" else 0
 
     async def apply(
@@ -69,14 +68,35 @@ class Advance:
             else:
                 current.append((leases[partition], change))
         done: dict[int, int] = {}
-        outcomes = await self._checkpoints.commit(current)
-        for (lease, change), error in zip(current, outcomes, strict=True):
-            if error is None:
-                done[lease.partition] = change.events
-                self._report(batches[lease.partition])
-            else:
-                errors[lease.partition] = error
+        while current:
+            current = await self._commit(current, batches, done, errors)
         return done, errors
+
+    async def _commit(
+        self,
+        changes: Sequence[tuple[Lease, Change]],
+        batches: Mapping[int, Batch],
+        done: dict[int, int],
+        errors: dict[int, WhenceError],
+    ) -> list[tuple[Lease, Change]]:
+        """Returns what to commit instead, for the batches of which an event was refused."""
+        again: list[tuple[Lease, Change]] = []
+        outcomes = await self._ledger.commit(changes)
+        for (lease, change), outcome in zip(changes, outcomes, strict=True):
+            partition, batch = lease.partition, batches[lease.partition]
+            if outcome is None:
+                done[partition] = change.events
+                self._report(batch)
+            elif isinstance(outcome, Refused):
+                batch.refuse(outcome)
+                left = batch.settle({})
+                if left is not None:
+                    again.append((lease, left))
+                if batch.failure is not None:
+                    errors[partition] = batch.failure
+            else:
+                errors[partition] = outcome
+        return again
 
     async def _batches(
         self,
@@ -130,7 +150,7 @@ class Advance:
 
 
 async def load_rows(
-    store: EventStore, projection: Projection[Any], wanted: Mapping[int, Sequence[str]]
+    store: EventStore, projection: Projector, wanted: Mapping[int, Sequence[str]]
 ) -> dict[int, dict[str, bytes | None]]:
     """The stored rows of these keys, by partition; None where there is none. One round trip.
 

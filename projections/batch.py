@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from whence.projections.fetch import Damaged, Fetched
 from whence.projections.notes import Note, Skip, Skipped
-from whence.projections.projection import Projection
+from whence.projections.projection import Projection, Projector, in_redis
 from whence.projections.views import Operation, Put, Update
 from whence.store.errors import InvalidRow, ProjectionFailed
 from whence.store.ids import StreamId
@@ -21,6 +21,7 @@ class Change(NamedTuple):
     ``position`` and ``anchor`` are those of the last event in it. ``notes`` are those of parked
     sequences, None for one that waits no longer; ``skips`` are the events that are skipped from now
     on; ``answered`` are the sequences for which somebody asked, and need not wait any longer.
+    ``steps`` are what is asked of a SQL view, event by event, which has no ``rows`` then.
     """
 
     rows: dict[str, bytes | None]
@@ -30,6 +31,20 @@ class Change(NamedTuple):
     notes: Mapping[StreamId, Note | None] = _NO_NOTES
     skips: Mapping[Skipped, Skip] = _NO_SKIPS
     answered: Collection[StreamId] = ()
+    steps: Sequence["Step"] = ()
+
+
+class Step(NamedTuple):
+    """What one event's handlers ask of a SQL view; ``number`` counts within the batch."""
+
+    number: int
+    operations: Sequence[Any]
+
+
+class Refused(NamedTuple):
+    """The events of a batch that a database would not take, by number, and what it said."""
+
+    errors: Mapping[int, Exception]
 
 
 class Batch:
@@ -47,7 +62,7 @@ class Batch:
 
     def __init__(
         self,
-        projection: Projection[Any],
+        projection: Projector,
         records: Sequence[Fetched],
         *,
         parked: Collection[StreamId] = (),
@@ -67,8 +82,14 @@ class Batch:
         self._read(parked, skipped)
 
     def settle(self, stored: Mapping[str, bytes | None]) -> Change | None:
-        """Apply the operations to the stored rows; None when not even one event can be passed."""
-        draft = _Draft(self._projection, stored)
+        """Apply the operations to the stored rows; None when not even one event can be passed.
+
+        Those of a SQL view are applied by its database, which may refuse some: see ``refuse``.
+        """
+        projection = self._projection
+        if not in_redis(projection):
+            return self._change({}, self._asked())
+        draft = _Draft(projection, stored)
         for number, record, operations in self._steps:
             if self._waits(record):
                 continue
@@ -77,15 +98,32 @@ class Batch:
             except Exception as error:  # whatever a change raises
                 if not self._park(number, record, error):
                     break
+        return self._change(draft.written, ())
+
+    def refuse(self, refused: Refused) -> None:
+        """These events cannot be applied either; ``settle`` does without them from now on."""
+        for number, error in sorted(refused.errors.items()):
+            if not self._park(number, self._records[number], error):
+                break
+
+    def _change(self, rows: dict[str, bytes | None], steps: Sequence[Step]) -> Change | None:
         if not self._good:
             self.parked.clear()
             return None
         last = self._records[self._good - 1]
         self.parked = {s: n for s, n in self.parked.items() if n.position <= last.position}
-        return Change(draft.written, self._good, last.position, last.anchor, self.parked)
+        return Change(rows, self._good, last.position, last.anchor, self.parked, steps=steps)
+
+    def _asked(self) -> list[Step]:
+        return [
+            Step(number, operations)
+            for number, record, operations in self._steps
+            if number < self._good and not self._waits(record)
+        ]
 
     def _read(self, parked: Collection[StreamId], skipped: Collection[Skipped]) -> None:
         """Ask the handlers."""
+        by_key = in_redis(self._projection)  # others have no stored rows to load
         changed_by: dict[str, StreamId] = {}  # which stream was the first to change a row
         for number, record in enumerate(self._records):
             stream = record.stream
@@ -103,6 +141,8 @@ class Batch:
                 continue
             if operations:
                 self._steps.append((number, record, operations))
+            if not by_key:
+                continue
             for operation in operations:
                 key = operation.key
                 # What another stream makes of a row is not made when that one is parked after all.

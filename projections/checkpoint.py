@@ -1,6 +1,6 @@
 """Where a view stands in the log: committed with the view, and only by the lease's owner."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,10 @@ class Checkpoints:
         self._log = store.identity.uuid
         self._projection = projection
         self._wire = wire
+
+    async def take(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
+        """Nothing to do: the script that gave a lease has read its checkpoint."""
+        return {}
 
     async def commit(self, changes: Sequence[tuple[Lease, Change]]) -> list[WhenceError | None]:
         """Move views and checkpoints on, each partition for itself.
@@ -65,6 +69,9 @@ class Checkpoints:
                 if forget_skips:
                     lease.skipped.clear()
         return outcomes
+
+    async def close(self) -> None:
+        """Nothing to do: the wire is the caller's."""
 
     async def note_failure(self, lease: Lease, failure: str) -> WhenceError | None:
         """Write down why a partition stands still, until its next commit; answers as above."""

@@ -3,17 +3,16 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import anyio
 
 from whence.projections.advance import Advance
 from whence.projections.anchor import check_anchors
-from whence.projections.checkpoint import Checkpoints
 from whence.projections.group import Group
 from whence.projections.halts import Halts
 from whence.projections.lease import Lease, Leases
-from whence.projections.projection import Projection
+from whence.projections.ledger import ledger_of
+from whence.projections.projection import Projector
 from whence.projections.retries import Retries
 from whence.projections.settings import WorkerSettings
 from whence.store.errors import (
@@ -49,7 +48,7 @@ class Follower:
     def __init__(
         self,
         store: EventStore,
-        projection: Projection[Any],
+        projection: Projector,
         partitions: Iterable[int],
         owner: str,
         settings: WorkerSettings,
@@ -61,9 +60,9 @@ class Follower:
         self._wire = store.address.wire()
         self._group = Group(store, projection.name, settings.poll_ms)
         self._leases = Leases(store, projection.name, owner, settings.lease_ms, self._wire)
-        self._checkpoints = Checkpoints(store, projection.name, self._wire)
-        self._advance = Advance(store, projection, self._checkpoints, settings)
-        self._retries = Retries(store, projection, self._checkpoints, settings)
+        self._ledger = ledger_of(store, projection, self._wire)
+        self._advance = Advance(store, projection, self._ledger, settings)
+        self._retries = Retries(store, projection, self._ledger, settings)
         self._halts = Halts(settings.retry_ms, settings.longest_retry_ms)
         self._held: dict[int, Lease] = {}
         self._quiet: set[int] = set()  # held, and nothing was read from it since the last look
@@ -133,11 +132,13 @@ class Follower:
         leases = await self._leases.acquire(sorted(partitions))
         if leases:
             log.info("projection %s: took %d partitions", self._name, len(leases))
-        mismatches = await check_anchors(self._store, self._name, leases)
+        unusable = await self._ledger.take(leases)
+        usable = [lease for lease in leases if lease.partition not in unusable]
+        mismatches = await check_anchors(self._store, self._name, usable)
         refused = await self._group.set_back(leases)
         self._held.update((lease.partition, lease) for lease in leases)
         self._retries.inherit(leases)
-        await self._handle({**refused, **mismatches})
+        await self._handle({**refused, **mismatches, **unusable})
 
     async def _check_quiet(self) -> None:
         """Notice what the group will not say.
@@ -211,7 +212,7 @@ class Follower:
             error,
             exc_info=error.__cause__,
         )
-        refusal = await self._checkpoints.note_failure(lease, str(error))
+        refusal = await self._ledger.note_failure(lease, str(error))
         if isinstance(refusal, LeaseLost):
             self._drop(lease.partition, str(refusal))
 
@@ -259,4 +260,5 @@ class Follower:
             log.warning("projection %s could not give its leases back: %s", self._name, error)
         finally:
             await self._group.close()
+            await self._ledger.close()
             await self._wire.close()

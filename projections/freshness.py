@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from whence.projections.notes import parse_notes
-from whence.projections.projection import Projection
+from whence.projections.projection import Projector
 from whence.store.errors import EventParked, InvalidInput, ViewBehind, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_pointers
@@ -64,7 +64,7 @@ class Freshness:
 
     async def caught_up(
         self,
-        projection: Projection[Any],
+        projection: Projector,
         *positions: LogPosition,
         timeout_s: float = WAIT_WITHIN,
     ) -> None:

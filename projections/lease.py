@@ -27,6 +27,7 @@ class Lease:
     ``log`` is the uuid of the store that the view was made from. ``ends_at`` is a reading of
     ``time.monotonic()``, in seconds: the worker stops before it, and the epoch would stop it then.
     ``halted`` is for good: the partition is tried again under a new lease, with all its checks.
+    ``fence`` is the epoch in the database of a SQL view, which counts its own.
     """
 
     partition: int
@@ -38,6 +39,7 @@ class Lease:
     halted: bool = False
     parked: dict[StreamId, Note] = field(default_factory=dict[StreamId, Note])
     skipped: set[Skipped] = field(default_factory=set[Skipped])
+    fence: int = 0
 
     @property
     def ended(self) -> bool:

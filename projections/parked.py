@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from whence.projections.notes import Note, Skip, parse_notes, parse_skips
-from whence.projections.projection import Projection
+from whence.projections.projection import Projector
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId, number_of
 
@@ -32,7 +32,7 @@ class SkippedEvent(NamedTuple):
     moment: datetime
 
 
-async def parked_sequences(store: EventStore, projection: Projection[Any]) -> list[ParkedSequence]:
+async def parked_sequences(store: EventStore, projection: Projector) -> list[ParkedSequence]:
     """What is parked, in all partitions, in the order in which it came to be so.
 
     Raises:
@@ -57,9 +57,7 @@ async def parked_sequences(store: EventStore, projection: Projection[Any]) -> li
     return sorted(sequences, key=lambda sequence: (sequence.since, sequence.stream))
 
 
-async def parked_counts(
-    store: EventStore, projections: Iterable[Projection[Any]]
-) -> dict[str, int]:
+async def parked_counts(store: EventStore, projections: Iterable[Projector]) -> dict[str, int]:
     """How many aggregates are parked, by projection; one round trip, raises as above."""
     names = [projection.name for projection in projections]
     numbers = range(store.keys.partitions)
@@ -70,7 +68,7 @@ async def parked_counts(
     return {name: sum(replies[i * size : (i + 1) * size]) for i, name in enumerate(names)}
 
 
-async def skipped_events(store: EventStore, projection: Projection[Any]) -> list[SkippedEvent]:
+async def skipped_events(store: EventStore, projection: Projector) -> list[SkippedEvent]:
     """What was skipped, in all partitions, first decision first; raises as above."""
     keys, name = store.keys, projection.name
     replies = await store.ask_many(

@@ -9,7 +9,7 @@ import msgspec
 
 from whence.projections.handlers import Decorator
 from whence.projections.rows import Rows
-from whence.projections.views import Operation, Views
+from whence.projections.views import Operations, Views
 from whence.store.errors import InvalidDomain, InvalidId, shown
 from whence.store.events import Event
 from whence.store.ids import check_id, kebab
@@ -19,7 +19,7 @@ from whence.store.registry import EventRegistry
 P = TypeVar("P")
 E = TypeVar("E", bound=Event)
 R = TypeVar("R", bound=msgspec.Struct)
-V = TypeVar("V")
+W = TypeVar("W", bound=Operations[Any])
 HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., None])
 
 _ON = Decorator("on", "__whence_handles__", ("self", "event", "record", "views"))
@@ -31,9 +31,7 @@ OnFailure = Literal["park", "halt"]
 @overload
 def on(
     event: type[E], /
-) -> Callable[
-    [Callable[[P, E, Recorded, Views[V]], None]], Callable[[P, E, Recorded, Views[V]], None]
-]: ...
+) -> Callable[[Callable[[P, E, Recorded, W], None]], Callable[[P, E, Recorded, W], None]]: ...
 @overload
 def on(
     event: type[Event], second: type[Event], /, *more: type[Event]
@@ -41,8 +39,9 @@ def on(
 def on(*events: type[Event]) -> Any:
     """Mark a method as the handler of these events: ``handler(self, event, record, views)``.
 
-    It is pure and synchronous: it looks at the event and asks ``views`` for changes. What it raises
-    parks the aggregate from that event on, or halts the partition: see ``Projection``.
+    It is pure and synchronous: it looks at the event and asks ``views`` for changes; in a
+    SqlProjection that is an ``Sql``. What it raises parks the aggregate from that event on, or
+    halts the partition: see ``Projector``.
     """
 
     def mark(function: Callable[..., None]) -> Callable[..., None]:
@@ -52,8 +51,8 @@ def on(*events: type[Event]) -> Any:
     return mark
 
 
-class Projection(Generic[R]):
-    """The base class of projections: one view of rows of the class R, one row per key.
+class Projector:
+    """What every projection has, wherever its view is kept: a name, and handlers for events.
 
     ``name`` is the class name in kebab-case, or what the class line says:
     ``class OrderList(Projection[OrderRow], name="orders")``. It is part of stored keys: under
@@ -73,6 +72,8 @@ class Projection(Generic[R]):
 
     name: ClassVar[str]
     on_failure: ClassVar[OnFailure] = "park"
+    # What takes the operations of a handler; made anew for each event.
+    operations: ClassVar[type[Operations[Any]]]
 
     def __init_subclass__(
         cls, *, name: str = "", on_failure: OnFailure | None = None, **config: Any
@@ -92,24 +93,13 @@ class Projection(Generic[R]):
                 f"{type(self).__name__} cannot do {shown(self.on_failure)} on a failure: choose "
                 '"park" or "halt"'
             )
-        self.rows: Rows[R] = Rows(self.name, _row_class(type(self)))
-        self.merges = any("merge" in c.__dict__ for c in type(self).__mro__ if c is not Projection)
         self._events = events
-        self._handlers: Mapping[type[Event], Callable[[Event, Recorded, Views[R]], None]] = (
-            _ON.handlers(self, events, _check_plain)
+        self._handlers: Mapping[type[Event], Callable[[Event, Recorded, Any], None]] = _ON.handlers(
+            self, events, _check_plain
         )
         self._passed_over = events.passed_over(self._handlers)
 
-    def merge(self, left: R, right: R) -> R:
-        """The row that two partitions' rows of one key make together.
-
-        Override it when events of different aggregates change the row of one key, as in a count per
-        day. The order of the partitions must not matter. A view without it has every key in one
-        partition only, as when the key is the aggregate's id.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no merge(left, right)")
-
-    def handle(self, record: Recorded) -> Sequence[Operation]:
+    def handle(self, record: Recorded) -> Sequence[Any]:
         """What the handlers ask for; nothing for events that are surely without a handler.
 
         An event of an older schema may have become several, or none: all that they ask for is one
@@ -120,12 +110,40 @@ class Projection(Generic[R]):
         """
         if record.type in self._passed_over:
             return ()
-        views: Views[R] = Views()
+        asked = self.operations()
         for event in self._events.decode_all(record):
             handler = self._handlers.get(type(event))
             if handler is not None:
-                handler(event, record, views)
-        return views.operations
+                handler(event, record, asked)
+        return asked.operations
+
+
+class Projection(Projector, Generic[R]):
+    """The base class of projections in Redis: one view of rows of the class R, one row per key.
+
+    Name, failures, arguments and errors are those of ``Projector``.
+    """
+
+    operations = Views
+
+    def __init__(self, events: EventRegistry) -> None:
+        super().__init__(events)
+        self.rows: Rows[R] = Rows(self.name, _row_class(type(self)))
+        self.merges = any("merge" in c.__dict__ for c in type(self).__mro__ if c is not Projection)
+
+    def merge(self, left: R, right: R) -> R:
+        """The row that two partitions' rows of one key make together.
+
+        Override it when events of different aggregates change the row of one key, as in a count per
+        day. The order of the partitions must not matter. A view without it has every key in one
+        partition only, as when the key is the aggregate's id.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no merge(left, right)")
+
+
+def in_redis(projection: Projector) -> TypeGuard[Projection[Any]]:
+    """Whether its view is rows in Redis."""
+    return isinstance(projection, Projection)
 
 
 def _check_plain(where: str, function: Callable[..., Any]) -> None:

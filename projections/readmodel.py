@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from whence.projections.projection import Projection
-from whence.store.errors import InvalidDomain, UnknownProjection
+from whence.projections.projection import Projection, Projector, in_redis
+from whence.store.errors import InvalidDomain, UnknownProjection, ViewInSql
 from whence.store.registry import EventRegistry
 
 
@@ -19,17 +19,35 @@ class ReadModel:
         InvalidDomain: a class contradicts itself or another one; the sentence says how.
     """
 
-    def __init__(self, projections: Iterable[type[Projection[Any]]], events: EventRegistry) -> None:
-        self.projections: dict[str, Projection[Any]] = {}
+    def __init__(self, projections: Iterable[type[Projector]], events: EventRegistry) -> None:
+        self.projections: dict[str, Projector] = {}
         for cls in projections:
             projection = cls(events)
             if projection.name in self.projections:
                 raise InvalidDomain(f"two projections are named {projection.name!r}")
             self.projections[projection.name] = projection
 
-    def projection(self, name: str) -> Projection[Any]:
-        """Raises UnknownProjection."""
+    def projector(self, name: str) -> Projector:
+        """The projection of that name, wherever its view is kept. Raises UnknownProjection."""
         try:
             return self.projections[name]
         except KeyError:
             raise UnknownProjection(name, sorted(self.projections)) from None
+
+    def projection(self, name: str) -> Projection[Any]:
+        """The projection of that name, whose rows can be read from Redis.
+
+        Raises:
+            UnknownProjection
+            ViewInSql: its rows are elsewhere.
+        """
+        found = self.projector(name)
+        if in_redis(found):
+            return found
+        raise ViewInSql(name)
+
+    @property
+    def in_redis(self) -> dict[str, Projection[Any]]:
+        """Those whose rows are in Redis: what ``get`` and ``find`` can read."""
+        found = self.projections.items()
+        return {name: view for name, view in found if in_redis(view)}

@@ -4,14 +4,14 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import anyio
 
 from whence.projections.advance import Advance
-from whence.projections.checkpoint import Checkpoints
 from whence.projections.lease import Lease, Leases
-from whence.projections.projection import Projection
+from whence.projections.ledger import ledger_of
+from whence.projections.projection import Projector
 from whence.projections.settings import WorkerSettings
 from whence.store.address import CALL_TIMEOUT
 from whence.store.errors import (
@@ -43,7 +43,7 @@ class RebuildReport(NamedTuple):
 
 async def rebuild(
     store: EventStore,
-    projection: Projection[Any],
+    projection: Projector,
     *,
     progress: Progress | None = None,
     settings: WorkerSettings | None = None,
@@ -77,9 +77,7 @@ async def rebuild(
 class _Replay:
     """The partitions that still have to be replayed, all under leases of this rebuild's own."""
 
-    def __init__(
-        self, store: EventStore, projection: Projection[Any], settings: WorkerSettings
-    ) -> None:
+    def __init__(self, store: EventStore, projection: Projector, settings: WorkerSettings) -> None:
         name = projection.name
         self._store = store
         self._batch = settings.batch
@@ -87,8 +85,8 @@ class _Replay:
         self._wire = store.address.wire()
         owner = f"rebuild:{secrets.token_hex(4)}"
         self._leases = Leases(store, name, owner, settings.lease_ms, self._wire)
-        self._checkpoints = Checkpoints(store, name, self._wire)
-        self._advance = Advance(store, projection, self._checkpoints, settings)
+        self._ledger = ledger_of(store, projection, self._wire)
+        self._advance = Advance(store, projection, self._ledger, settings)
         self.parked = 0
         self._held: dict[int, Lease] = {}
         self._heads: dict[int, int] = {}
@@ -99,7 +97,8 @@ class _Replay:
         self._heads = dict(zip(partitions, heads, strict=True))
         leases = await self._leases.acquire(partitions, force=True)
         self._held = {lease.partition: lease for lease in leases}
-        _raise_first(await self._checkpoints.reset(leases, forget_skips=forget_skips))
+        _raise_first((await self._ledger.take(leases)).values())
+        _raise_first(await self._ledger.reset(leases, forget_skips=forget_skips))
         done = 0
         renew_at = time.monotonic() + self._renew_every
         while self._held:
@@ -160,6 +159,7 @@ class _Replay:
         except (ConnectionLost, StoreUnavailable, ServerRefused):
             pass
         finally:
+            await self._ledger.close()
             await self._wire.close()
 
 

@@ -6,15 +6,15 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import anyio
 
 from whence.projections.anchor import check_anchors
-from whence.projections.checkpoint import Checkpoints
 from whence.projections.lease import Lease, Leases
+from whence.projections.ledger import ledger_of
 from whence.projections.notes import Note, Request, encode, parse_notes
-from whence.projections.projection import Projection
+from whence.projections.projection import Projector
 from whence.projections.retries import Retries
 from whence.projections.settings import WorkerSettings
 from whence.store.address import CALL_TIMEOUT
@@ -54,7 +54,7 @@ class Answer(NamedTuple):
 
 async def retry(
     store: EventStore,
-    projection: Projection[Any],
+    projection: Projector,
     stream: StreamId,
     *,
     timeout_s: float = 30.0,
@@ -79,7 +79,7 @@ async def retry(
 
 async def skip(
     store: EventStore,
-    projection: Projection[Any],
+    projection: Projector,
     stream: StreamId,
     reason: str,
     *,
@@ -102,9 +102,7 @@ async def skip(
 class _Desk:
     """Where a request is left, and what is done with it if there is no worker."""
 
-    def __init__(
-        self, store: EventStore, projection: Projection[Any], settings: WorkerSettings
-    ) -> None:
+    def __init__(self, store: EventStore, projection: Projector, settings: WorkerSettings) -> None:
         self._store = store
         self._projection = projection
         self._settings = settings
@@ -144,14 +142,17 @@ class _Desk:
                 await leases.release([number])
 
     async def _apply(self, leases: Leases, held: Sequence[Lease]) -> None:
-        name = self._projection.name
-        _raise_first(await check_anchors(self._store, name, held))
-        checkpoints = Checkpoints(self._store, name, self._wire)
-        retries = Retries(self._store, self._projection, checkpoints, self._settings)
-        await retries.look(held)
-        while retries.running:
-            _raise_first(await retries.step())
-            await leases.renew(held)
+        ledger = ledger_of(self._store, self._projection, self._wire)
+        try:
+            _raise_first(await ledger.take(held))
+            _raise_first(await check_anchors(self._store, self._projection.name, held))
+            retries = Retries(self._store, self._projection, ledger, self._settings)
+            await retries.look(held)
+            while retries.running:
+                _raise_first(await retries.step())
+                await leases.renew(held)
+        finally:
+            await ledger.close()
 
     async def _answer(self, stream: StreamId, timeout_s: float) -> Answer:
         give_up = time.monotonic() + timeout_s

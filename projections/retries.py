@@ -4,15 +4,15 @@ import logging
 import time
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from whence.projections.advance import load_rows
-from whence.projections.batch import Batch, Change
-from whence.projections.checkpoint import Checkpoints
+from whence.projections.batch import Batch, Change, Refused
 from whence.projections.fetch import Fetched, read_sequence
 from whence.projections.lease import Lease
+from whence.projections.ledger import Ledger
 from whence.projections.notes import Note, Request, Skip, Skipped, parse_requests
-from whence.projections.projection import Projection
+from whence.projections.projection import Projector
 from whence.projections.settings import WorkerSettings
 from whence.store.errors import CorruptStore, LeaseLost, WhenceError
 from whence.store.eventstore import EventStore
@@ -37,13 +37,13 @@ class Retries:
     def __init__(
         self,
         store: EventStore,
-        projection: Projection[Any],
-        checkpoints: Checkpoints,
+        projection: Projector,
+        ledger: Ledger,
         settings: WorkerSettings,
     ) -> None:
         self._store = store
         self._projection = projection
-        self._checkpoints = checkpoints
+        self._ledger = ledger
         self._settings = settings
         self._running: dict[StreamId, _Retry] = {}
         self._due: dict[StreamId, float] = {}  # readings of time.monotonic()
@@ -98,24 +98,36 @@ class Retries:
         if note is None or not lease.active:
             del self._running[stream]
             return {}
-        try:
-            change = await self._change(lease, stream, note, retry.request)
-        except CorruptStore as error:
-            del self._running[stream]
-            return {lease.partition: error}
-        if lease.ended:
-            return {lease.partition: LeaseLost(self._projection.name, lease.partition)}
-        (failure,) = await self._checkpoints.commit([(lease, change)])
-        if failure is not None:
-            del self._running[stream]
-            return {lease.partition: failure}
-        self._after(lease, stream, change)
-        return {}
+        refused = Refused({})
+        while True:
+            try:
+                change = await self._change(lease, stream, note, retry.request, refused)
+            except CorruptStore as error:
+                del self._running[stream]
+                return {lease.partition: error}
+            if lease.ended:
+                return {lease.partition: LeaseLost(self._projection.name, lease.partition)}
+            (outcome,) = await self._ledger.commit([(lease, change)])
+            if outcome is None:
+                self._after(lease, stream, change)
+                return {}
+            if not isinstance(outcome, Refused):
+                del self._running[stream]
+                return {lease.partition: outcome}
+            refused = Refused({**refused.errors, **outcome.errors})
 
     async def _change(
-        self, lease: Lease, stream: StreamId, note: Note, request: Request | None
+        self,
+        lease: Lease,
+        stream: StreamId,
+        note: Note,
+        request: Request | None,
+        refused: Refused,
     ) -> Change:
-        """What a piece of a parked sequence makes of the view. Raises CorruptStore."""
+        """What a piece of a parked sequence makes of the view, without what a database refuses.
+
+        Raises CorruptStore.
+        """
         nothing = Change({}, 0, lease.position, lease.anchor, answered=[stream])
         skip = request if request is not None and request.action == "skip" else None
         if skip is not None and skip.version != note.version:
@@ -129,33 +141,41 @@ class Retries:
                 f"version {note.version} of {stream} is parked by projection "
                 f"{self._projection.name} and is not in the log: events were lost on the server"
             )
-        rows, note_after = await self._apply(lease, stream, note, waiting)
+        made, note_after = await self._apply(lease, stream, note, waiting, refused)
         skipped: dict[Skipped, Skip] = {}
         if skip is not None:
             record = Skip(note.position, note.type, note.reason, skip.reason, skip.by)
             skipped[Skipped(stream, note.version)] = record
-        return nothing._replace(rows=rows, notes={stream: note_after}, skips=skipped)
+        notes = {stream: note_after}
+        if made is None:
+            return nothing._replace(notes=notes, skips=skipped)
+        return nothing._replace(rows=made.rows, steps=made.steps, notes=notes, skips=skipped)
 
     async def _apply(
-        self, lease: Lease, stream: StreamId, note: Note, waiting: Sequence[Fetched]
-    ) -> tuple[dict[str, bytes | None], Note | None]:
-        """The rows after a piece of these events, and the note of what then still waits."""
+        self,
+        lease: Lease,
+        stream: StreamId,
+        note: Note,
+        waiting: Sequence[Fetched],
+        refused: Refused,
+    ) -> tuple[Change | None, Note | None]:
+        """What a piece of these events changes, and the note of what then still waits."""
         piece = waiting[: self._settings.batch]
         batch = Batch(self._projection, piece, skipped=lease.skipped, room=1)
+        batch.refuse(refused)
         stored = await load_rows(
             self._store, self._projection, {lease.partition: list(batch.wanted)}
         )
         change = batch.settle(stored[lease.partition])
-        rows = {} if change is None else change.rows
         failed = batch.parked.get(stream)
         if failed is not None:
-            return rows, failed.failed_again(note)
+            return change, failed.failed_again(note)
         if len(piece) < len(waiting):
             following = waiting[len(piece)]
-            return rows, Note(
+            return change, Note(
                 following.version, following.position, following.type, note.reason, attempts=0
             )
-        return rows, None
+        return change, None
 
     def _after(self, lease: Lease, stream: StreamId, change: Change) -> None:
         note = lease.parked.get(stream)

@@ -1,12 +1,12 @@
 """How far a view is: for people, metrics, and whoever waits to read what was just written."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import anyio
 
 from whence.projections.checkpoint import STANDING_FIELDS, parse_standing
-from whence.projections.projection import Projection
+from whence.projections.projection import Projector
 from whence.store.errors import ViewBehind
 from whence.store.eventstore import EventStore
 from whence.store.feed import parse_pointers
@@ -33,7 +33,7 @@ class PartitionStatus(NamedTuple):
     parked: int
 
 
-async def status(store: EventStore, projection: Projection[Any]) -> list[PartitionStatus]:
+async def status(store: EventStore, projection: Projector) -> list[PartitionStatus]:
     """All partitions of a view, in one round trip.
 
     Raises:
@@ -74,7 +74,7 @@ async def status(store: EventStore, projection: Projection[Any]) -> list[Partiti
 
 async def wait_until_seen(
     store: EventStore,
-    projection: Projection[Any],
+    projection: Projector,
     positions: Mapping[int, int],
     *,
     timeout_s: float = 10.0,
@@ -100,7 +100,7 @@ async def wait_until_seen(
 
 
 async def wait_until_caught_up(
-    store: EventStore, projection: Projection[Any], *, timeout_s: float = 10.0
+    store: EventStore, projection: Projector, *, timeout_s: float = 10.0
 ) -> None:
     """Return when the view has come to the end of the log as it is now; raises as above."""
     numbers = range(store.keys.partitions)
@@ -111,7 +111,7 @@ async def wait_until_caught_up(
 
 
 async def _positions(
-    store: EventStore, projection: Projection[Any], wanted: Mapping[int, int]
+    store: EventStore, projection: Projector, wanted: Mapping[int, int]
 ) -> dict[int, int]:
     replies = await store.ask_many(
         [("HGET", store.keys.checkpoint(n, projection.name), "position") for n in wanted]

@@ -6,6 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from whence.store.errors import shown
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 MAX_KEY_CHARACTERS = 512
 
@@ -28,7 +29,16 @@ class Update(NamedTuple):
 Operation = Put | Delete | Update
 
 
-class Views(Generic[R]):
+class Operations(Generic[T]):
+    """What one event's handlers asked for, in their order. Nothing is read or written here."""
+
+    __slots__ = ("operations",)
+
+    def __init__(self) -> None:
+        self.operations: list[T] = []
+
+
+class Views(Operations[Operation], Generic[R]):
     """The view of a projection, as the handler of one event may change it.
 
     Nothing is read or written here: the worker applies the operations in order, and commits them
@@ -37,10 +47,7 @@ class Views(Generic[R]):
     A key is any text of 1 to 512 characters; each method raises ValueError for another one.
     """
 
-    __slots__ = ("operations",)
-
-    def __init__(self) -> None:
-        self.operations: list[Operation] = []
+    __slots__ = ()
 
     def put(self, key: str, row: R) -> None:
         """Set the row at ``key``, whatever was there."""

@@ -12,6 +12,7 @@
     │   ├── UnknownAggregate
     │   ├── UnknownCommand
     │   ├── UnknownProjection
+    │   ├── ViewInSql             its rows are in a SQL database, and are read there
     │   ├── UnknownField
     │   ├── StreamNotFound        no event has that stream
     │   ├── VersionNotFound       the stream is shorter
@@ -107,6 +108,7 @@ __all__ = [
     "VersionNotFound",
     "ViewBehind",
     "ViewError",
+    "ViewInSql",
     "WhenceError",
 ]
 
@@ -205,6 +207,15 @@ class UnknownProjection(NotFound):
         self.name = name
         super().__init__(
             f"there is no projection {shown(name)}; this domain has: {_choices(known)}"
+        )
+
+
+class ViewInSql(NotFound):
+    def __init__(self, projection: str) -> None:
+        self.projection = projection
+        super().__init__(
+            f"the rows of {projection} are in a SQL database: ask it with SQL, its tables have the "
+            "names that the class declares"
         )
 
 

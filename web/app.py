@@ -100,7 +100,7 @@ def create_app(
         history = History(kind, runtime, live)
         branches[kind.plural] = AggregateBranch(kind, commands, history)
     health = Health(store, domain.read_model, timeout=ready_within)
-    describer = Describer(aggregates, domain.read_model.projections.values())
+    describer = Describer(aggregates, domain.read_model.in_redis.values())
     document = describer.document(metadata.version("whence"))
     routes = RouteNames(aggregates, domain.read_model.projections)
     measured = [] if meter is None else [Middleware(Metering, meter=meter, routes=routes)]
@@ -108,7 +108,7 @@ def create_app(
         routes=[
             Branches(branches),
             Route("/commands", Bulk(runtime, max_line_bytes=max_body_bytes).run, methods=["POST"]),
-            Route("/", _fixed(_index(aggregates, list(domain.read_model.projections), explorer))),
+            Route("/", _fixed(_index(aggregates, list(domain.read_model.in_redis), explorer))),
             Route("/livez", health.alive),
             Route("/readyz", health.ready),
             Route("/openapi.json", _fixed(document)),

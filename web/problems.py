@@ -60,6 +60,7 @@ KINDS: dict[type[Exception], Kind] = {
     errors.NotFound: Kind(404, "not-found", "There is nothing at this address"),
     errors.UnknownCommand: Kind(404, "unknown-command", "There is no such command"),
     errors.UnknownProjection: Kind(404, "unknown-view", "There is no such view"),
+    errors.ViewInSql: Kind(404, "view-in-sql", "This view is read with SQL"),
     errors.UnknownField: Kind(404, "unknown-field", "There is no such field"),
     errors.StreamNotFound: Kind(404, "aggregate-not-found", "There is no such aggregate"),
     errors.VersionNotFound: Kind(404, "version-not-found", "There is no such version"),

@@ -44,7 +44,7 @@ class ViewsBranch:
         self._store = store
         self._freshness = Freshness(store)
         self._wait_within = wait_within
-        for projection in model.projections.values():
+        for projection in model.in_redis.values():
             _check_fields(projection)
 
     async def __call__(self, request: Request, path: Sequence[str]) -> Response:
@@ -64,7 +64,7 @@ class ViewsBranch:
         parameters(request, ())
         views = [
             {"name": name, "fields": list(projection.rows.fields)}
-            for name, projection in self._model.projections.items()
+            for name, projection in self._model.in_redis.items()
         ]
         return reply({"views": views})
 

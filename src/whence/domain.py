@@ -9,7 +9,7 @@ from typing import Any
 
 from whence.actors.aggregate import Aggregate
 from whence.actors.model import WriteModel
-from whence.projections.projection import Projection
+from whence.projections.projection import Projector
 from whence.projections.readmodel import ReadModel
 from whence.store.errors import InvalidDomain, InvalidSetting, WhenceError
 from whence.store.upcasting import Upcaster
@@ -32,7 +32,7 @@ class Domain:
         self,
         *,
         aggregates: Iterable[type[Aggregate[Any]]],
-        projections: Iterable[type[Projection[Any]]] = (),
+        projections: Iterable[type[Projector]] = (),
         upcasters: Iterable[Upcaster] = (),
     ) -> None:
         self.write_model = WriteModel(aggregates, upcasters)

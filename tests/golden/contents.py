@@ -16,7 +16,7 @@ from whence.store.reading import streams_of
 _LAST = 8
 
 model = domain.write_model
-projections = domain.read_model.projections
+projections = domain.read_model.in_redis
 
 
 async def contents(store: EventStore) -> dict[str, Any]:

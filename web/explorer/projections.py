@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from whence.domain import Domain
-from whence.projections.projection import Projection
+from whence.projections.projection import Projector
 from whence.projections.status import PartitionStatus, status
 from whence.store.eventstore import EventStore
 from whence.web.explorer.bars import Bar, bars
@@ -40,7 +40,7 @@ class Standing(NamedTuple):
 
     @classmethod
     def of(
-        cls, projection: Projection[Any], found: Sequence[PartitionStatus], rate: float | None
+        cls, projection: Projector, found: Sequence[PartitionStatus], rate: float | None
     ) -> "Standing":
         heights = bars([one.lag for one in found], top=10)
         return cls(
@@ -82,7 +82,7 @@ class ProjectionsPage:
     async def _look(self) -> list[Standing]:
         return [await self._standing(projection) for projection in self._projections]
 
-    async def _standing(self, projection: Projection[Any]) -> Standing:
+    async def _standing(self, projection: Projector) -> Standing:
         found = await status(self._store, projection)
         pace = self._paces[projection.name]
         pace.add(sum(one.position for one in found), time.monotonic())

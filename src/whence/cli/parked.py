@@ -17,7 +17,7 @@ from whence.projections.parked import (
     parked_sequences,
     skipped_events,
 )
-from whence.projections.projection import Projection
+from whence.projections.projection import Projector
 from whence.projections.requests import Answer
 from whence.store.durability import RELAXED
 from whence.store.errors import InvalidSetting, NotParked
@@ -92,13 +92,13 @@ def parked(
         sys.exit(1)
 
 
-def _chosen(domain: Domain, name: str | None) -> list[Projection[Any]]:
+def _chosen(domain: Domain, name: str | None) -> list[Projector]:
     """Raises UnknownProjection."""
     model = domain.read_model
-    return [model.projection(name)] if name is not None else list(model.projections.values())
+    return [model.projector(name)] if name is not None else list(model.projections.values())
 
 
-async def _rows(url: str, chosen: Sequence[Projection[Any]], skipped: bool) -> list[Row]:
+async def _rows(url: str, chosen: Sequence[Projector], skipped: bool) -> list[Row]:
     async with open_store(url, durability=RELAXED) as store:
         if skipped:
             return [_skip(p.name, x) for p in chosen for x in await skipped_events(store, p)]
@@ -163,7 +163,7 @@ def retry(
         sys.exit(1)
 
 
-async def _retry(url: str, chosen: Sequence[Projection[Any]], wanted: StreamId | None) -> bool:
+async def _retry(url: str, chosen: Sequence[Projector], wanted: StreamId | None) -> bool:
     """Whether all that was parked is applied now. Raises NotParked for a stream that is not."""
     fine = True
     async with open_store(url, durability=RELAXED) as store:
@@ -182,7 +182,7 @@ async def _retry(url: str, chosen: Sequence[Projection[Any]], wanted: StreamId |
     return fine
 
 
-async def _parked_streams(store: EventStore, projection: Projection[Any]) -> list[StreamId]:
+async def _parked_streams(store: EventStore, projection: Projector) -> list[StreamId]:
     return [found.stream for found in await parked_sequences(store, projection)]
 
 
@@ -208,7 +208,7 @@ def skip(
 
     For example: whence projections skip order-list order/42 --reason "ordered by a test"
     """
-    projection = find_domain(domain_path or given.domain_path).read_model.projection(name)
+    projection = find_domain(domain_path or given.domain_path).read_model.projector(name)
     wanted = _stream(stream)
     with server(url or given.url) as found:
         fine = uvloop.run(_skip_one(found.url, projection, wanted, reason))
@@ -216,7 +216,7 @@ def skip(
         sys.exit(1)
 
 
-async def _skip_one(url: str, projection: Projection[Any], stream: StreamId, reason: str) -> bool:
+async def _skip_one(url: str, projection: Projector, stream: StreamId, reason: str) -> bool:
     async with open_store(url, durability=RELAXED) as store:
         return _report(projection, stream, await requests.skip(store, projection, stream, reason))
 
@@ -232,7 +232,7 @@ def _stream(named: str) -> StreamId:
     return StreamId.checked(type_name, id_)
 
 
-def _report(projection: Projection[Any], stream: StreamId, answer: Answer) -> bool:
+def _report(projection: Projector, stream: StreamId, answer: Answer) -> bool:
     """Say what became of a request; whether the whole sequence is in the view."""
     match answer.outcome:
         case "applied":

@@ -5,7 +5,6 @@ What is parked has a file of its own, parked.py.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import click
 import uvloop
@@ -15,7 +14,7 @@ from whence.cli.parked import Given, domain_again, parked, retry, skip, url_agai
 from whence.cli.progress import counted
 from whence.cli.settings import domain_option, find_domain, server, url_option
 from whence.domain import Domain
-from whence.projections.projection import Projection
+from whence.projections.projection import Projector
 from whence.projections.rebuild import RebuildReport
 from whence.projections.rebuild import rebuild as rebuild_view
 from whence.projections.status import PartitionStatus, status
@@ -100,7 +99,7 @@ def rebuild(
     For example: whence projections rebuild order-list
     """
     domain = find_domain(domain_path or given.domain_path)
-    projection = domain.read_model.projection(name)
+    projection = domain.read_model.projector(name)
     with server(url or given.url) as found:
         report = uvloop.run(_rebuild(found.url, projection, forget_skips))
     click.echo(f"{name} was rebuilt from {report.events:,} events in {report.seconds:.1f} s")
@@ -108,7 +107,7 @@ def rebuild(
         click.echo(f'{report.parked:,} aggregates are parked: "whence projections parked" says why')
 
 
-async def _rebuild(url: str, projection: Projection[Any], forget_skips: bool) -> RebuildReport:
+async def _rebuild(url: str, projection: Projector, forget_skips: bool) -> RebuildReport:
     with counted() as progress:
         bar = progress.add_task(f"Rebuilding {projection.name}", total=None)
 

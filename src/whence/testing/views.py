@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from typing import Any
 
-from whence.projections.projection import Projection
+from whence.projections.projection import Projector
 from whence.projections.readmodel import ReadModel
 from whence.projections.status import status, wait_until_caught_up
 from whence.projections.worker import Worker
@@ -31,7 +30,7 @@ async def catch_up(store: EventStore, read_model: ReadModel, *, timeout_s: float
         await asyncio.wait([worker])
 
 
-async def _wait(store: EventStore, projection: Projection[Any], give_up: float) -> None:
+async def _wait(store: EventStore, projection: Projector, give_up: float) -> None:
     while True:
         try:
             return await wait_until_caught_up(store, projection, timeout_s=_LOOK_EVERY)

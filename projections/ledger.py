@@ -1,0 +1,58 @@
+"""The seam between following the log and where a view is kept: Redis, or a SQL database."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from whence.projections.batch import Change, Refused
+from whence.projections.checkpoint import Checkpoints
+from whence.projections.lease import Lease
+from whence.projections.projection import Projector, in_redis
+from whence.store.errors import WhenceError
+from whence.store.eventstore import EventStore
+from whence.store.wire import Wire
+
+
+class Ledger(Protocol):
+    """View and checkpoint of one projection, which move on together or not at all.
+
+    Every method raises ConnectionLost, StoreUnavailable or ServerRefused when an answer is lost:
+    then the checkpoint may have moved or not, and only a new lease tells.
+    """
+
+    async def take(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
+        """Begin to work under leases that were just acquired, fencing off all earlier owners.
+
+        Each lease stands afterwards where the view stands. What is wrong is told by partition.
+        """
+        ...
+
+    async def commit(
+        self, changes: Sequence[tuple[Lease, Change]]
+    ) -> Sequence[WhenceError | Refused | None]:
+        """Move views and checkpoints on, each partition for itself.
+
+        Per change: None; Refused when single events of it are at fault; LeaseLost when another
+        worker has come since; or what else was wrong. But for None, nothing was written.
+        """
+        ...
+
+    async def reset(
+        self, leases: Sequence[Lease], *, forget_skips: bool = False
+    ) -> Sequence[WhenceError | None]:
+        """Empty the view and set its checkpoints before the first event; answers as above."""
+        ...
+
+    async def note_failure(self, lease: Lease, failure: str) -> WhenceError | None:
+        """Write down why a partition stands still, until its next commit; answers as above."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what was opened; the wire is the caller's."""
+        ...
+
+
+def ledger_of(store: EventStore, projection: Projector, wire: Wire) -> Ledger:
+    """Where this projection's view is kept."""
+    if in_redis(projection):
+        return Checkpoints(store, projection.name, wire)
+    raise TypeError(f"{projection.name} has no place for its view")
