@@ -12,9 +12,11 @@ from whence.projections.group import Group
 from whence.projections.halts import Halts
 from whence.projections.lease import Lease, Leases
 from whence.projections.ledger import ledger_of
+from whence.projections.membership import Membership
 from whence.projections.projection import Projector
 from whence.projections.retries import Retries
 from whence.projections.settings import WorkerSettings
+from whence.projections.share import Share
 from whence.store.errors import (
     CorruptStore,
     FeedGap,
@@ -38,11 +40,12 @@ _FAREWELL = 2.0
 
 
 class Follower:
-    """Follows the feeds for one projection, on the partitions that no other worker has.
+    """Follows the feeds for one projection, on its share of the partitions.
 
     Args:
-        partitions: those that this follower looks after.
+        partitions: those that are shared with the other workers' followers of the same ones.
         owner: names the worker; no other worker has the same.
+        first_seat: how many partitions of the projection other followers of this worker have.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class Follower:
         partitions: Iterable[int],
         owner: str,
         settings: WorkerSettings,
+        *,
+        first_seat: int = 0,
     ) -> None:
         self._store = store
         self._partitions = frozenset(partitions)
@@ -60,6 +65,9 @@ class Follower:
         self._wire = store.address.wire()
         self._group = Group(store, projection.name, settings.poll_ms)
         self._leases = Leases(store, projection.name, owner, settings.lease_ms, self._wire)
+        self._membership = Membership(store, projection.name, owner, settings.lease_ms, self._wire)
+        self._owner = owner
+        self._share = Share(projection.name, owner, first_seat, settings.lease_ms / 2000)
         self._ledger = ledger_of(store, projection, self._wire)
         self._advance = Advance(store, projection, self._ledger, settings)
         self._retries = Retries(store, projection, self._ledger, settings)
@@ -118,15 +126,36 @@ class Follower:
     # Getting partitions
 
     async def _look(self) -> None:
-        """Take the partitions that nobody has, and those of this worker that must begin anew."""
+        """Take and give back partitions until all workers have their share.
+
+        No batch is under way meanwhile, so what is given back stands at its last commit. What this
+        worker has lost, and what it has halted for long enough, it begins anew.
+        """
         await self._check_quiet()
         for partition, lease in list(self._held.items()):
             if not lease.active and not self._halts.waiting(partition):
                 del self._held[partition]
-        await self._take(self._partitions - self._held.keys())
+        workers, owners = await self._membership.muster(self._partitions)
+        for partition in self._held.keys() & self._lost(owners):
+            self._drop(partition, str(LeaseLost(self._name, partition)))
+        move = self._share.move(owners, workers, time.monotonic())
+        await self._give(move.give)
+        own = {partition for partition, owner in owners.items() if owner == self._owner}
+        await self._take((own | set(move.take)) - set(move.give) - self._held.keys())
         await self._retries.look(list(self._held.values()))
         self._quiet = set(self._held)
         self._look_at = time.monotonic() + self._settings.poll_ms / 1000
+
+    def _lost(self, owners: Mapping[int, str]) -> set[int]:
+        return {partition for partition, owner in owners.items() if owner != self._owner}
+
+    async def _give(self, partitions: Sequence[int]) -> None:
+        for partition in partitions:
+            self._held.pop(partition, None)
+            self._halts.forget(partition)
+        await self._leases.release(partitions)
+        if partitions:
+            log.info("projection %s: gave %d partitions back", self._name, len(partitions))
 
     async def _take(self, partitions: Iterable[int]) -> None:
         leases = await self._leases.acquire(sorted(partitions))
@@ -244,6 +273,7 @@ class Follower:
             leases = list(self._held.values())
             try:
                 lost = await self._leases.renew(leases)
+                await self._membership.beat()
             except _NO_ANSWER as error:
                 # The leases end by themselves, and the reading loop has noticed as well.
                 log.warning("projection %s could not renew its leases: %s", self._name, error)
@@ -254,6 +284,7 @@ class Follower:
 
     async def _farewell(self) -> None:
         try:
+            await self._membership.leave()
             # All of them: an acquisition may have been cancelled before its answer came.
             await self._leases.release(self._partitions)
         except _NO_ANSWER as error:

@@ -1,7 +1,8 @@
 """How far a view is: for people, metrics, and whoever waits to read what was just written."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -40,36 +41,58 @@ async def status(store: EventStore, projection: Projector) -> list[PartitionStat
         StoreUnavailable, ServerRefused: the server cannot be read.
         CorruptStore: the last entry of a feed is none of ours.
     """
-    keys, name = store.keys, projection.name
+    return (await statuses(store, [projection.name]))[projection.name]
+
+
+async def statuses(store: EventStore, names: Iterable[str]) -> dict[str, list[PartitionStatus]]:
+    """All partitions of the views of these projections, in one round trip; raises as above."""
+    keys = store.keys
     numbers = range(keys.partitions)
+    wanted = list(dict.fromkeys(names))
     replies = await store.ask_many(
         [
             # The checkpoints first: what is appended meanwhile makes the lag no smaller than 0.
-            *(("HMGET", keys.checkpoint(n, name), *STANDING_FIELDS) for n in numbers),
-            *(("GET", keys.lease(n, name)) for n in numbers),
+            *(
+                command
+                for name in wanted
+                for n in numbers
+                for command in (
+                    ("HMGET", keys.checkpoint(n, name), *STANDING_FIELDS),
+                    ("GET", keys.lease(n, name)),
+                    ("HLEN", keys.parked(n, name)),
+                )
+            ),
             *(("XREVRANGE", keys.feed(n), "+", "-", "COUNT", 1) for n in numbers),
-            *(("HLEN", keys.parked(n, name)) for n in numbers),
         ]
     )
-    found: list[PartitionStatus] = []
-    for n in numbers:
-        standing = parse_standing(replies[n])
-        owner = replies[keys.partitions + n]
-        last = parse_pointers(replies[2 * keys.partitions + n])
-        head = last[0].position if last else 0
-        found.append(
-            PartitionStatus(
-                n,
-                standing.position,
-                head,
-                max(0, head - standing.position),
-                standing.epoch,
-                (owner or b"").decode(),
-                standing.failure,
-                replies[3 * keys.partitions + n],
-            )
-        )
-    return found
+    heads = [_head(reply) for reply in replies[len(replies) - keys.partitions :]]
+    answers = iter(replies)
+    return {
+        name: [
+            _partition(n, heads[n], next(answers), next(answers), next(answers)) for n in numbers
+        ]
+        for name in wanted
+    }
+
+
+def owner_counts(found: Iterable[PartitionStatus]) -> dict[str, int]:
+    """How many of the partitions each worker has; those without one are not counted."""
+    owners = Counter(partition.owner for partition in found if partition.owner)
+    return dict(sorted(owners.items()))
+
+
+def _head(reply: Sequence[Any]) -> int:
+    last = parse_pointers(reply)
+    return last[0].position if last else 0
+
+
+def _partition(
+    number: int, head: int, standing: Sequence[bytes | None], owner: bytes | None, parked: int
+) -> PartitionStatus:
+    at = parse_standing(standing)
+    lag = max(0, head - at.position)
+    worker = (owner or b"").decode()
+    return PartitionStatus(number, at.position, head, lag, at.epoch, worker, at.failure, parked)
 
 
 async def wait_until_seen(

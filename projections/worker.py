@@ -19,9 +19,9 @@ _BESIDE = 2
 class Worker:
     """Follows the log for every projection of a domain.
 
-    Any number of workers may run beside each other: each partition of each projection has one
-    worker at a time, the others stand by. An event takes effect in a view exactly once, in its
-    order within its aggregate and partition.
+    Any number of workers may run beside each other, and come and go: the partitions of each
+    projection are shared evenly among them, and each has one worker at a time. An event takes
+    effect in a view exactly once, in its order within its aggregate and partition.
 
     Args:
         name: shown as the owner of partitions; the host and process id unless given.
@@ -51,8 +51,17 @@ class Worker:
         partitions = self._store.keys.partitions
         async with anyio.create_task_group() as tasks:
             for projection in self._projections.projections.values():
+                seats = 0
                 for first in range(min(_BESIDE, partitions)):
                     part = range(first, partitions, _BESIDE)
-                    follower = Follower(self._store, projection, part, self.owner, self._settings)
+                    follower = Follower(
+                        self._store,
+                        projection,
+                        part,
+                        self.owner,
+                        self._settings,
+                        first_seat=seats,
+                    )
                     tasks.start_soon(follower.run, name=f"follow {projection.name}, {first}")
+                    seats += len(part)
             await anyio.sleep_forever()

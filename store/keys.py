@@ -2,6 +2,7 @@
 
     key                              type    written by                 content
     ns:identity                      hash    identity.lua               uuid, partitions, grammar
+    ns:workers:<projection>          hash    beat.lua (expires)         worker -> when it last lived
     {ns:017}:e:<type>:<id>           stream  append.lua                 events; id 0-<version>
     {ns:017}:feed                    stream  append.lua                 pointers; id 0-<position>
     {ns:017}:cmd:<type>:<id>:<cmd>   string  append.lua (expires)       what a command id has stored
@@ -14,9 +15,9 @@
     {ns:017}:asked:<projection>      hash    ask.lua, commit.lua        stream -> what is to be done
 
 ``{ns:017}`` is the hash tag of partition 17: all that one append or one checkpoint touches lies in
-one Cluster slot. Streams and feeds are never deleted, trimmed or expired; a snapshot may be deleted
-at any time. A worker that waits for the first event of a partition makes its feed, empty, by XGROUP
-CREATE MKSTREAM.
+one Cluster slot; the two keys without one belong to no partition. Streams and feeds are never
+deleted, trimmed or expired; a snapshot may be deleted at any time. A worker that waits for the
+first event of a partition makes its feed, empty, by XGROUP CREATE MKSTREAM.
 """
 
 import re
@@ -68,6 +69,10 @@ class Keys:
     def lease(self, partition: int, projection: str) -> str:
         return f"{self._tags[partition]}:lease:{projection}"
 
+    def workers(self, projection: str) -> str:
+        """Those that share the partitions of a projection."""
+        return f"{self.namespace}:workers:{projection}"
+
     def checkpoint(self, partition: int, projection: str) -> str:
         return f"{self._tags[partition]}:cp:{projection}"
 
@@ -85,7 +90,7 @@ class Keys:
 
 
 def identity_key(namespace: str) -> str:
-    """The one key outside the partitions; it tells how many there are."""
+    """The key that tells how many partitions there are."""
     return f"{check_namespace(namespace)}:identity"
 
 

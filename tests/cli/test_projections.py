@@ -30,7 +30,7 @@ def filled(program: Program) -> dict[str, Any]:
     return page(program.base)
 
 
-def test_the_table_counts_what_is_applied_and_names_the_worker(tmp_path: Path) -> None:
+def test_the_table_counts_what_is_applied_and_what_the_worker_has(tmp_path: Path) -> None:
     with Program("dev", ORDERS, "--port", "0", cwd=tmp_path) as program:
         filled(program)
 
@@ -41,9 +41,10 @@ def test_the_table_counts_what_is_applied_and_names_the_worker(tmp_path: Path) -
 
         eventually(lambda: [row[2] for row in standing()] == ["lag", "0", "0"], "no lag")
         table = standing()
-        assert table[0] == ["projection", "applied", "lag", "parked", "worker"]
+        assert table[0] == ["projection", "applied", "lag", "parked", "workers", "(partitions)"]
         assert [row[:2] for row in table[1:]] == [["order-list", "30"], ["sales-per-day", "30"]]
         assert all(f":{program.pid}:" in row[4] for row in table[1:])
+        assert [row[5:] for row in table[1:]] == [["(64)"], ["(64)"]]
 
 
 def test_a_rebuilt_view_equals_the_live_one(tmp_path: Path) -> None:

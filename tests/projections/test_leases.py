@@ -1,7 +1,9 @@
 """One worker at a time: leases, fencing, and what a second worker does."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import anyio
 import pytest
@@ -24,11 +26,12 @@ from tests.projections.domain import (
 from whence.projections.advance import Advance
 from whence.projections.checkpoint import Checkpoints
 from whence.projections.lease import Lease, Leases
+from whence.projections.membership import Membership
 from whence.projections.settings import WorkerSettings
-from whence.projections.status import status, wait_until_caught_up
+from whence.projections.status import PartitionStatus, status, wait_until_caught_up
 from whence.projections.worker import Worker
 from whence.store.errors import LeaseLost
-from whence.store.eventstore import EventStore
+from whence.store.eventstore import EventStore, open_store
 from whence.store.feed import Pointer
 
 LONG = 60_000
@@ -41,12 +44,18 @@ class Hands:
         self.store = store
         wire = store.address.wire()
         self.close = wire.close
+        self.wire = wire
         self.leases = Leases(store, counts.name, owner, ttl_ms, wire)
         self.checkpoints = Checkpoints(store, counts.name, wire)
         self.advance = Advance(store, counts, self.checkpoints)
 
     async def read(self, leases: Sequence[Lease]) -> list[tuple[Lease, Sequence[Pointer]]]:
         return [(x, await self.store.pointers(x.partition, after=x.position)) for x in leases]
+
+
+def owners_of(found: Sequence[PartitionStatus]) -> Counter[str]:
+    """How many partitions each worker has."""
+    return Counter(partition.owner for partition in found)
 
 
 async def test_a_lease_is_given_to_one_worker_only(store: EventStore) -> None:
@@ -153,23 +162,99 @@ async def test_a_worker_keeps_its_leases_by_renewing_them(store: EventStore) -> 
         assert {x.epoch for x in await status(store, counts)} == {1}
 
 
-async def test_a_second_worker_stands_by_and_takes_over_at_once(store: EventStore) -> None:
+async def test_a_worker_that_comes_gets_its_share_and_leaves_it_to_the_others(
+    store: EventStore,
+) -> None:
     settings = WorkerSettings(lease_ms=LONG, poll_ms=50)
     async with working(store, only(Counts), settings) as first:
-        await until(store, lambda found: {x.owner for x in found} == {first.owner})
-        async with anyio.create_task_group() as tasks:
-            second = Worker(store, only(Counts), settings=settings)
-            tasks.start_soon(second.run)
-            await record(store, parcel(1), Sent("Riga"))
+        await until(store, lambda found: owners_of(found) == {first.owner: 8})
+        await record(store, parcel(1), Sent("Riga"))
+        async with (
+            working(store, only(Counts), settings) as second,
+            working(store, only(Counts), settings) as third,
+        ):
+            everyone = {first.owner, second.owner, third.owner}
+            await until(store, lambda found: owners_of(found).keys() == everyone)
+            await until(store, lambda found: sorted(owners_of(found).values()) == [2, 3, 3])
+            await record(store, parcel(1), Weighed(1))
             await wait_until_caught_up(store, counts)
-            assert {x.owner for x in await status(store, counts)} == {first.owner}
-            async with working(store, only(Counts), settings):  # a third one changes nothing
-                await record(store, parcel(1), Weighed(1))
-                await wait_until_caught_up(store, counts)
-            tasks.cancel_scope.cancel()
+        await until(store, lambda found: owners_of(found) == {first.owner: 8})
+        await record(store, parcel(1), Weighed(2))
+        await wait_until_caught_up(store, counts)
     found = await status(store, counts)
     assert {x.owner for x in found} == {""}
-    assert {x.epoch for x in found} == {1}
+    # A partition that lay well has not moved.
+    assert 1 in {x.epoch for x in found}
+    assert await view_of(store, counts) == {"1": CountRow(3)}
+
+
+async def test_more_workers_than_partitions_have_one_each_or_none(
+    valkey_url: str, namespace: str
+) -> None:
+    settings = WorkerSettings(lease_ms=LONG, poll_ms=50)
+    async with (
+        open_store(valkey_url, namespace=namespace, partitions=3) as store,
+        AsyncExitStack() as stack,
+    ):
+        for _ in range(5):
+            await stack.enter_async_context(working(store, only(Counts), settings))
+        await until(store, lambda found: [*owners_of(found).values()] == [1, 1, 1])
+
+
+async def test_a_worker_that_is_alive_and_takes_nothing_is_not_waited_for(
+    store: EventStore,
+) -> None:
+    settings = WorkerSettings(lease_ms=1_000, poll_ms=50)
+    wire = store.address.wire()
+    stuck = Membership(store, counts.name, "stuck", LONG, wire)
+    await stuck.beat()
+    async with working(store, only(Counts), settings) as worker:
+        await until(store, lambda found: owners_of(found) == {worker.owner: 4, "": 4})
+        await until(store, lambda found: owners_of(found) == {worker.owner: 8})
+    await wire.close()
+
+
+class TestMembership:
+    async def test_knows_those_who_live_and_what_they_have(self, store: EventStore) -> None:
+        hands = Hands(store, "first")
+        await hands.leases.acquire([1])
+        first, second = (
+            Membership(store, counts.name, name, LONG, hands.wire) for name in ("first", "second")
+        )
+        assert await first.muster([0, 1]) == (["first"], {0: "", 1: "first"})
+        assert set((await second.muster([]))[0]) == {"first", "second"}
+        await first.leave()
+        await first.leave()
+        assert (await second.muster([1])) == (["second"], {1: "first"})
+        await hands.close()
+
+    async def test_drops_a_worker_that_says_nothing_for_too_long(self, store: EventStore) -> None:
+        wire = store.address.wire()
+        dying = Membership(store, counts.name, "dying", 300, wire)
+        living = Membership(store, counts.name, "living", LONG, wire)
+        await dying.beat()
+        assert set((await living.muster([]))[0]) == {"dying", "living"}
+        with anyio.fail_after(5):
+            while set((await living.muster([]))[0]) != {"living"}:
+                await anyio.sleep(0.01)
+        await wire.close()
+
+    async def test_a_clock_that_was_set_back_keeps_nobody_alive(self, store: EventStore) -> None:
+        wire = store.address.wire()
+        tomorrow = (time.time() + 86_400) * 1000
+        await store.ask("HSET", store.keys.workers("counts"), "gone", f"{tomorrow:.0f} 1000")
+        living = Membership(store, counts.name, "living", LONG, wire)
+        assert (await living.muster([]))[0] == ["living"]
+        await wire.close()
+
+    async def test_is_forgotten_with_its_last_worker(self, store: EventStore) -> None:
+        wire = store.address.wire()
+        await Membership(store, counts.name, "short", 300, wire).beat()
+        await Membership(store, counts.name, "long", LONG, wire).beat()
+        await Membership(store, counts.name, "short", 300, wire).beat()
+        left = await store.ask("PTTL", store.keys.workers("counts"))
+        assert 300 < left <= LONG
+        await wire.close()
 
 
 async def test_a_worker_that_ends_gives_way_without_waiting_for_the_lease(

@@ -11,6 +11,7 @@ from tests.store.servers import EVERYWHERE
 from whence.projections.batch import Change
 from whence.projections.checkpoint import Checkpoints
 from whence.projections.lease import Leases
+from whence.projections.membership import Membership
 from whence.projections.notes import Note, Request, Skip, Skipped, encode
 from whence.projections.requests import leave
 from whence.store.eventstore import EventStore
@@ -68,6 +69,9 @@ async def heard(store: EventStore) -> AsyncIterator[dict[str, tuple[list[Arg], l
     assert await checkpoints.reset([lease]) == [None]
     assert await leases.renew([lease]) == []
     await leases.release([0])
+    membership = Membership(store, "counts", "me", 60_000, wire)
+    await membership.beat()
+    await membership.leave()
     yield wire.heard
     await wire.close()
 
@@ -93,7 +97,7 @@ def test_each_script_gets_the_keys_and_arguments_that_its_header_names(
     heard: dict[str, tuple[list[Arg], list[Arg]]], script: str
 ) -> None:
     keys, args = heard[script]
-    assert [re.sub(r"^\{[\w-]+:000\}:|:counts$", "", str(k)) for k in keys] == [
+    assert [re.sub(r"^(\{[\w-]+:000\}|[\w-]+):|:counts$", "", str(k)) for k in keys] == [
         {"checkpoint": "cp"}.get(name, name) for name in named(script, "KEYS")
     ]
     fixed = named(script, "ARGV")

@@ -17,11 +17,11 @@ from whence.domain import Domain
 from whence.projections.projection import Projector
 from whence.projections.rebuild import RebuildReport
 from whence.projections.rebuild import rebuild as rebuild_view
-from whence.projections.status import PartitionStatus, status
+from whence.projections.status import PartitionStatus, owner_counts, statuses
 from whence.store.durability import RELAXED
 from whence.store.eventstore import open_store
 
-_HEAD = ("projection", "applied", "lag", "parked", "worker")
+_HEAD = ("projection", "applied", "lag", "parked", "workers (partitions)")
 
 Standings = dict[str, list[PartitionStatus]]
 
@@ -31,7 +31,8 @@ Standings = dict[str, list[PartitionStatus]]
 @domain_option
 @url_option
 def projections(ctx: click.Context, domain_path: str | None, url: str | None) -> None:
-    """Show how far the projections are: events passed, events to go, parked aggregates, the worker.
+    """Show how far the projections are: events passed, events to go, parked aggregates, and
+    which worker has how many partitions.
 
     "whence projections rebuild NAME" makes a view anew from the events. "parked" lists the
     aggregates whose events wait because one cannot be applied; "retry" and "skip" are what can be
@@ -48,10 +49,7 @@ def projections(ctx: click.Context, domain_path: str | None, url: str | None) ->
 
 async def _standings(url: str, domain: Domain) -> Standings:
     async with open_store(url, durability=RELAXED) as store:
-        return {
-            name: await status(store, projection)
-            for name, projection in domain.read_model.projections.items()
-        }
+        return await statuses(store, domain.read_model.projections)
 
 
 def _print(standings: Standings) -> None:
@@ -75,11 +73,12 @@ def _row(name: str, partitions: Sequence[PartitionStatus]) -> tuple[str, ...]:
 
 
 def _owners(partitions: Sequence[PartitionStatus]) -> str:
-    owners = sorted({partition.owner for partition in partitions if partition.owner})
-    free = sum(not partition.owner for partition in partitions)
+    owners = owner_counts(partitions)
+    free = len(partitions) - sum(owners.values())
     if not owners:
         return "none"
-    return ", ".join(owners) + (f"; {free} partitions have none" if free else "")
+    shares = ", ".join(f"{owner} ({count})" for owner, count in owners.items())
+    return shares + (f"; {free} partitions have none" if free else "")
 
 
 @projections.command()

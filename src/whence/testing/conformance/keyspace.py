@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 _ALLOWED = re.compile(
-    rb"[a-z0-9-]+:identity"
+    rb"[a-z0-9-]+:(identity|workers:[\w.~-]+)"
     rb"|\{[a-z0-9-]+:\d{3}\}:(feed|(e|snap):[\w.~-]+:[\w.~-]+|cmd:[\w.~-]+:[\w.~-]+:[\w.~-]+|(lease|cp|view|parked|skipped|asked):[\w.~-]+)"
 )
 
