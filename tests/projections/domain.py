@@ -9,7 +9,7 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from whence.projections.projection import Projection, on
+from whence.projections.projection import Projection, Projector, on
 from whence.projections.query import find
 from whence.projections.readmodel import ReadModel
 from whence.projections.settings import WorkerSettings
@@ -175,7 +175,7 @@ async def view_of(store: EventStore, projection: Projection[Any]) -> dict[str, A
 async def until(
     store: EventStore,
     condition: Callable[[list[PartitionStatus]], bool],
-    projection: Projection[Any] = counts,
+    projection: Projector = counts,
 ) -> list[PartitionStatus]:
     """The status of a projection as soon as it is as wanted."""
     with anyio.fail_after(20):

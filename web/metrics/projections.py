@@ -7,7 +7,7 @@ import anyio
 from prometheus_client.metrics_core import Metric
 
 from whence.projections.readmodel import ReadModel
-from whence.projections.status import PartitionStatus, status
+from whence.projections.status import PartitionStatus, statuses
 from whence.store.errors import WhenceError
 from whence.store.eventstore import EventStore
 from whence.web.metrics.families import Labels, counter, gauge
@@ -28,7 +28,7 @@ class ProjectionSource:
 
     def __init__(self, store: EventStore, model: ReadModel, *, within: float = WITHIN) -> None:
         self._store = store
-        self._projections = list(model.projections.values())
+        self._projections = list(model.projections)
         self._within = within
 
     async def families(self) -> Iterable[Metric]:
@@ -38,7 +38,7 @@ class ProjectionSource:
         try:
             with anyio.fail_after(self._within):
                 found, heads = await asyncio.gather(
-                    self._statuses(),
+                    statuses(self._store, self._projections),
                     self._store.feed_heads(range(self._store.keys.partitions)),
                 )
                 events, up = sum(heads), True
@@ -48,13 +48,6 @@ class ProjectionSource:
             gauge("whence_store_up", "Whether the store answered (1) or not (0).", {(): up}),
             *(_families(events, found) if up else ()),
         ]
-
-    async def _statuses(self) -> Statuses:
-        found = await asyncio.gather(*[status(self._store, one) for one in self._projections])
-        return {
-            projection.name: statuses
-            for projection, statuses in zip(self._projections, found, strict=True)
-        }
 
 
 def _families(events: int, found: Statuses) -> list[Metric]:
