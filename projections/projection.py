@@ -21,6 +21,7 @@ E = TypeVar("E", bound=Event)
 R = TypeVar("R", bound=msgspec.Struct)
 W = TypeVar("W", bound=Operations[Any])
 HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., None])
+Handler = Callable[[Event, Recorded, Any], None]
 
 _ON = Decorator("on", "__whence_handles__", ("self", "event", "record", "views"))
 
@@ -94,10 +95,12 @@ class Projector:
                 '"park" or "halt"'
             )
         self._events = events
-        self._handlers: Mapping[type[Event], Callable[[Event, Recorded, Any], None]] = _ON.handlers(
-            self, events, _check_plain
-        )
+        self._handlers: Mapping[type[Event], Handler] = _ON.handlers(self, events, _check_plain)
         self._passed_over = events.passed_over(self._handlers)
+
+    def wrap_handlers(self, wrap: Callable[[Handler], Handler]) -> None:
+        """Have each handler called through what ``wrap`` makes of it, for spans or measuring."""
+        self._handlers = {event: wrap(handler) for event, handler in self._handlers.items()}
 
     def handle(self, record: Recorded) -> Sequence[Any]:
         """What the handlers ask for; nothing for events that are surely without a handler.

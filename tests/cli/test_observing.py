@@ -70,3 +70,24 @@ def test_lines_of_the_log_are_json_if_asked_for(tmp_path: Path) -> None:
     assert line["level"] == "warning"
     assert line["logger"] == "uvicorn.error"
     assert set(line) == {"time", "level", "logger", "message"}
+
+
+def test_spans_go_to_the_exporter(tmp_path: Path) -> None:
+    arguments = ["--port", "0", "--traces", "console"]
+    with Program("dev", ORDERS, *arguments, cwd=tmp_path) as dev:
+        body = {"user_id": "ada", "items": [{"sku": "tea", "quantity": 2, "price": 450}]}
+        headers = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+        placed = httpx.post(f"{dev.base}/orders/42/place", json=body, headers=headers)
+        position = placed.headers["whence-position"]
+        httpx.get(f"{dev.base}/views/order-list", params={"wait_for": position}).raise_for_status()
+        assert dev.end() == 0
+        assert '"name": "order.place"' in dev.stdout
+        assert '"name": "order-list OrderPlaced"' in dev.stdout
+        assert '"trace_id": "0x4bf92f3577b34da6a3ce929d0e0e4736"' in dev.stdout
+
+
+def test_an_unknown_exporter_starts_nothing(tmp_path: Path) -> None:
+    result = whence("web", "--port", "0", "--traces", "fax", cwd=tmp_path, env=DOMAIN)
+    assert result.returncode == 1
+    assert "no exporter named 'fax' here" in result.stderr
+    assert not (tmp_path / "whence-data").exists()

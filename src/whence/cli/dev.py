@@ -1,15 +1,18 @@
 """``whence dev``: server, web and worker in one process."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from whence.actors.middleware import Middleware
 from whence.actors.runtime import Runtime
 from whence.cli.access import AccessSettings, access_options, announce
 from whence.cli.http import listening, url_of
 from whence.cli.observing import Observing, observing_options
 from whence.cli.running import beside, interruptible, run, stop_signal
 from whence.cli.settings import DATA, Server, durability_option, start_embedded
+from whence.cli.tracing import command_spans, handler_spans, tracing
 from whence.cli.web import Ports, front
 from whence.domain import Domain, load_domain
 from whence.projections.worker import Worker
@@ -58,11 +61,15 @@ def dev(
         interruptible(),
         listening(host, port) as listener,
         observing.listening() as metrics,
+        tracing(observing.traces) as spans,
         start_embedded(data, durability) as embedded,
     ):
         server = Server(embedded.url, embedded)
         ports = Ports(listener, metrics)
-        run(_serve(domain, server, durability, ports, access_settings), observing.log_format)
+        handler_spans(domain.read_model, spans)
+        middleware = command_spans(spans)
+        work = _serve(domain, server, durability, ports, access_settings, middleware)
+        run(work, observing.log_format)
 
 
 async def _serve(
@@ -71,12 +78,13 @@ async def _serve(
     durability: Durability,
     ports: Ports,
     settings: AccessSettings,
+    middleware: Sequence[Middleware],
 ) -> None:
     async with (
         stop_signal(server) as stop,
         open_store(server.url, durability=durability) as store,
         beside(Worker(store, domain.read_model).run(), stop),
-        Runtime(store, domain.write_model) as runtime,
+        Runtime(store, domain.write_model, middleware=middleware) as runtime,
         front(domain, store, runtime, ports, settings, stop),
     ):
         events = await _count(store)

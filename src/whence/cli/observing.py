@@ -41,6 +41,13 @@ _OPTIONS = (
         show_default=True,
         help="What the lines on stderr look like.",
     ),
+    click.option(
+        "--traces",
+        envvar="WHENCE_TRACES",
+        show_envvar=True,
+        metavar="EXPORTER",
+        help="Send spans with this exporter of OpenTelemetry, as console or otlp_proto_http.",
+    ),
 )
 
 
@@ -50,6 +57,7 @@ class Observing(NamedTuple):
     metrics_port: int | None
     metrics_host: str
     log_format: LogFormat
+    traces: str | None
 
     @contextmanager
     def listening(self) -> Generator[socket.socket | None]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from whence.actors.middleware import Middleware
 from whence.actors.runtime import Runtime
 from whence.cli.access import AccessSettings, access_options, announce
 from whence.cli.http import listening, serving, url_of
@@ -20,6 +21,7 @@ from whence.cli.settings import (
     server,
     writing_options,
 )
+from whence.cli.tracing import command_spans, tracing
 from whence.domain import Domain
 from whence.store.durability import Durability, Promise
 from whence.store.eventstore import EventStore
@@ -72,19 +74,27 @@ def web(
         interruptible(),
         listening(host, port) as listener,
         observing.listening() as metrics,
+        tracing(observing.traces) as spans,
         server(url, create=True, durability=durability) as found,
     ):
         ports = Ports(listener, metrics)
-        run(_serve(domain, found, promise, ports, access_settings), observing.log_format)
+        middleware = command_spans(spans)
+        work = _serve(domain, found, promise, ports, access_settings, middleware)
+        run(work, observing.log_format)
 
 
 async def _serve(
-    domain: Domain, found: Server, promise: Promise, ports: Ports, settings: AccessSettings
+    domain: Domain,
+    found: Server,
+    promise: Promise,
+    ports: Ports,
+    settings: AccessSettings,
+    middleware: Sequence[Middleware],
 ) -> None:
     async with (
         stop_signal(found) as stop,
         open_promised(found.url, promise) as store,
-        Runtime(store, domain.write_model) as runtime,
+        Runtime(store, domain.write_model, middleware=middleware) as runtime,
         front(domain, store, runtime, ports, settings, stop),
     ):
         click.echo(f"Serving at {url_of(ports.web)}")

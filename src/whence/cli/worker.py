@@ -15,6 +15,7 @@ from whence.cli.settings import (
     server,
     writing_options,
 )
+from whence.cli.tracing import handler_spans, tracing
 from whence.domain import Domain
 from whence.projections.worker import Worker
 from whence.store.durability import Durability, Promise
@@ -44,8 +45,10 @@ def worker(
     with (
         interruptible(),
         observing.listening() as metrics,
+        tracing(observing.traces) as spans,
         server(url, create=True, durability=durability) as found,
     ):
+        handler_spans(domain.read_model, spans)
         run(_work(domain, found, promise, metrics), observing.log_format)
 
 
