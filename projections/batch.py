@@ -124,6 +124,7 @@ class Batch:
     def _read(self, parked: Collection[StreamId], skipped: Collection[Skipped]) -> None:
         """Ask the handlers."""
         by_key = in_redis(self._projection)  # others have no stored rows to load
+        handle = self._projection.handle
         changed_by: dict[str, StreamId] = {}  # which stream was the first to change a row
         for number, record in enumerate(self._records):
             stream = record.stream
@@ -134,13 +135,16 @@ class Batch:
             ):
                 continue
             try:
-                operations = self._operations(record)
+                if isinstance(record, Damaged):
+                    raise record.error
+                operations = handle(record)
             except Exception as error:  # whatever a handler raises
                 if not self._park(number, record, error):
                     break
                 continue
-            if operations:
-                self._steps.append((number, record, operations))
+            if not operations:
+                continue
+            self._steps.append((number, record, operations))
             if not by_key:
                 continue
             for operation in operations:
@@ -149,11 +153,6 @@ class Batch:
                 if type(operation) is Update and changed_by.get(key) is not stream:
                     self.wanted.add(key)
                 changed_by.setdefault(key, stream)
-
-    def _operations(self, record: Fetched) -> Sequence[Operation]:
-        if isinstance(record, Damaged):
-            raise record.error
-        return self._projection.handle(record)
 
     def _waits(self, record: Fetched) -> bool:
         note = self.parked.get(record.stream)

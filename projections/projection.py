@@ -73,7 +73,7 @@ class Projector:
 
     name: ClassVar[str]
     on_failure: ClassVar[OnFailure] = "park"
-    # What takes the operations of a handler; made anew for each event.
+    # What takes the operations of a handler, of one event at a time.
     operations: ClassVar[type[Operations[Any]]]
 
     def __init_subclass__(
@@ -97,6 +97,7 @@ class Projector:
         self._events = events
         self._handlers: Mapping[type[Event], Handler] = _ON.handlers(self, events, _check_plain)
         self._passed_over = events.passed_over(self._handlers)
+        self._asked = self.operations()  # for the next event; another one once it was used
 
     def wrap_handlers(self, wrap: Callable[[Handler], Handler]) -> None:
         """Have each handler called through what ``wrap`` makes of it, for spans or measuring."""
@@ -113,12 +114,16 @@ class Projector:
         """
         if record.type in self._passed_over:
             return ()
-        asked = self.operations()
-        for event in self._events.decode_all(record):
-            handler = self._handlers.get(type(event))
-            if handler is not None:
-                handler(event, record, asked)
-        return asked.operations
+        asked = self._asked
+        try:
+            for event in self._events.decode_all(record):
+                handler = self._handlers.get(type(event))
+                if handler is not None:
+                    handler(event, record, asked)
+        finally:
+            if asked.operations:
+                self._asked = self.operations()
+        return asked.operations or ()
 
 
 class Projection(Projector, Generic[R]):

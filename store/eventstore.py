@@ -1,6 +1,7 @@
 """The event store: append under a version check, read in every direction."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -11,7 +12,6 @@ from whence.store.appender import RESOLVE_FOR, Appender
 from whence.store.durability import FSYNC, RELAXED, Durability, Promise
 from whence.store.errors import (
     CommandIdReused,
-    CorruptStore,
     ServerRefused,
     StoreUnavailable,
     StreamGap,
@@ -21,7 +21,8 @@ from whence.store.feed import Pointer, Span, check_contiguous, parse_pointers, s
 from whence.store.identity import Identity, establish
 from whence.store.ids import StreamId, entry_id
 from whence.store.keys import Keys
-from whence.store.recorded import Recorded, microseconds, parse_entries
+from whence.store.page import Part, parse_page, pointed_at
+from whence.store.recorded import Recorded, microseconds
 from whence.store.wire import (
     Arg,
     Command,
@@ -183,19 +184,18 @@ class EventStore:
         reply = await self.ask(
             "XRANGE", self.keys.stream(stream), entry_id(first), end, "COUNT", count
         )
-        return parse_entries(stream, self.keys.partition(stream), reply)
+        return parse_page([Part(stream, self.keys.partition(stream), reply)])
 
     async def read_many(self, spans: Sequence[Span], *, limit: int = PAGE) -> list[list[Recorded]]:
         """The first ``limit`` events of each span, in one round trip; raises like ``read``."""
-        replies = await self.ask_many([(*self._range(span), "COUNT", limit) for span in spans])
-        return [self._contiguous(span, reply) for span, reply in zip(spans, replies, strict=True)]
-
-    def _contiguous(self, span: Span, reply: Reply) -> list[Recorded]:
-        records = parse_entries(span.stream, self.keys.partition(span.stream), reply)
-        for expected, record in enumerate(records, span.first):
-            if record.version != expected:
-                raise StreamGap(span.stream, expected, record.version)
-        return records
+        parts = await self._parts(spans, "COUNT", limit)
+        records = iter(parse_page(parts))
+        pages = [list(itertools.islice(records, len(part.entries))) for part in parts]
+        for span, page in zip(spans, pages, strict=True):
+            for expected, record in enumerate(page, span.first):
+                if record.version != expected:
+                    raise StreamGap(span.stream, expected, record.version)
+        return pages
 
     async def read_backwards(
         self, stream: StreamId, *, last: int | None = None, limit: int | None = None
@@ -208,7 +208,7 @@ class EventStore:
             reply = await self.ask(
                 "XREVRANGE", self.keys.stream(stream), start, "-", "COUNT", count
             )
-            records = parse_entries(stream, partition, reply)
+            records = parse_page([Part(stream, partition, reply)])
             for record in records:
                 yield record
             limit = None if limit is None else limit - len(records)
@@ -253,16 +253,22 @@ class EventStore:
             CorruptStore: an event is not where its pointer says.
         """
         wanted = spans(pointers)
-        replies = await self.ask_many([self._range(span) for span in wanted])
-        records: dict[tuple[StreamId, int], Recorded] = {}
-        for span, reply in zip(wanted, replies, strict=True):
-            partition = self.keys.partition(span.stream)
-            for record in parse_entries(span.stream, partition, reply):
-                records[span.stream, record.version] = record
-        return [_pointed_at(records, pointer) for pointer in pointers]
+        return pointed_at(pointers, wanted, parse_page(await self._parts(wanted)))
 
-    def _range(self, span: Span) -> Command:
-        return ("XRANGE", self.keys.stream(span.stream), entry_id(span.first), entry_id(span.last))
+    async def _parts(self, spans: Sequence[Span], *options: Arg) -> list[Part]:
+        """The entries of each span, unread."""
+        partition, stream_in = self.keys.partition, self.keys.stream_in
+        numbers = [partition(stream) for stream, _, _ in spans]
+        replies = await self.ask_many(
+            [
+                ("XRANGE", stream_in(number, stream), f"0-{first}", f"0-{last}", *options)
+                for number, (stream, first, last) in zip(numbers, spans, strict=True)
+            ]
+        )
+        return [
+            Part(stream, number, reply)
+            for number, (stream, _, _), reply in zip(numbers, spans, replies, strict=True)
+        ]
 
     async def ask(self, *command: Arg) -> Reply:
         """Send one reading command; repeats once on a lost connection, for reading is harmless.
@@ -305,16 +311,6 @@ class EventStore:
     async def close(self) -> None:
         await self._writing.close()
         await self._reading.close()
-
-
-def _pointed_at(records: dict[tuple[StreamId, int], Recorded], pointer: Pointer) -> Recorded:
-    record = records.get((pointer.stream, pointer.version))
-    if record is None or record.position != pointer.position:
-        raise CorruptStore(
-            f"the feed names version {pointer.version} of {pointer.stream} at position "
-            f"{pointer.position}, and no such event is there: events were lost on the server"
-        )
-    return record
 
 
 @asynccontextmanager

@@ -67,8 +67,7 @@ class StreamId(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "StreamId":
         """The inverse of ``str``; for text that this program has written itself."""
-        type_name, _, id_ = text.partition("/")
-        return cls(type_name, id_)
+        return cls._make(text.partition("/")[::2])
 
 
 class CommandIds:

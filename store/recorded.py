@@ -14,8 +14,8 @@ from whence.store.metadata import Metadata, decode_metadata
 # The fields of every stream entry, in the order in which append.lua writes them. After them come
 # metadata, if there is any, and what later releases may add: covered by the checksum, passed over.
 ENTRY_FIELDS = [b"t", b"s", b"d", b"c", b"o", b"p", b"k"]
-_END = 2 * len(ENTRY_FIELDS)
-_METADATA = b"m"
+END_OF_FIELDS = 2 * len(ENTRY_FIELDS)
+METADATA = b"m"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -107,14 +107,14 @@ def parse_entries(stream: StreamId, partition: int, entries: Iterable[object]) -
     name = f"{stream.type}/{stream.id}".encode()
     records: list[Recorded] = []
     for entry_id, fields in cast("Iterable[tuple[bytes, list[bytes]]]", entries):
-        if fields[0:_END:2] != ENTRY_FIELDS or entry_id[:2] != b"0-":
+        if fields[0:END_OF_FIELDS:2] != ENTRY_FIELDS or entry_id[:2] != b"0-":
             raise CorruptStore(f"{stream} has an entry that Whence did not write: {entry_id!r}")
-        type_name, schema, data, command, occurred, position, checksum = fields[1:_END:2]
+        type_name, schema, data, command, occurred, position, checksum = fields[1:END_OF_FIELDS:2]
         version = int(entry_id[2:])
         head = b"\n".join((name, type_name, schema, command, b""))
         metadata = b""
-        if len(fields) > _END:
-            head += b"\n".join((*fields[_END:], b""))
+        if len(fields) > END_OF_FIELDS:
+            head += b"\n".join((*fields[END_OF_FIELDS:], b""))
             metadata = _metadata(fields)
         content = crc32(data, crc32(head))
         try:
@@ -140,5 +140,5 @@ def parse_entries(stream: StreamId, partition: int, entries: Iterable[object]) -
 
 
 def _metadata(fields: list[bytes]) -> bytes:
-    names = fields[_END::2]
-    return fields[_END + 2 * names.index(_METADATA) + 1] if _METADATA in names else b""
+    names = fields[END_OF_FIELDS::2]
+    return fields[END_OF_FIELDS + 2 * names.index(METADATA) + 1] if METADATA in names else b""

@@ -39,6 +39,10 @@ class _Schema(NamedTuple):
     decoder: msgspec.json.Decoder[Event]
 
 
+# Of no event: versions start at 1.
+_NO_SCHEMA = _Schema("", 0, msgspec.json.Decoder(Event))
+
+
 class EventRegistry:
     """The event types of a domain, by the name under which they are stored.
 
@@ -127,13 +131,13 @@ class EventRegistry:
             UpcastFailed: an upcaster raised, or gave what it must not.
             CorruptStore: its data does not fit the class.
         """
-        schema = self._schemas.get(record.type)
-        if schema is None or schema.version != record.schema_version:
+        name, version, decoder = self._schemas.get(record.type, _NO_SCHEMA)
+        if version != record.schema_version:
             return self._upcast(record)
         try:
-            return (schema.decoder.decode(record.data),)
+            return (decoder.decode(record.data),)
         except _CODEC_ERRORS as error:
-            raise CorruptStore(f"{_place(record)} is no valid {schema.name}: {error}") from error
+            raise CorruptStore(f"{_place(record)} is no valid {name}: {error}") from error
 
     def class_of(self, stored: str) -> type[Event] | None:
         """The class that a stored name belongs to now, as its name or as an alias of it."""

@@ -92,6 +92,11 @@ async def call_reading(wire: Wire, commands: Sequence[Command], where: str) -> l
             raise StoreUnavailable(where, str(error)) from error
 
 
+# Bytes. After each KB of replies hiredis moves what it has not read yet, which for the 256 KB that
+# arrive at once takes as long as reading the replies.
+_SLICE = 16_384
+
+
 class _Waiter:
     """A call under way: the replies it still needs, and who waits for them."""
 
@@ -122,9 +127,10 @@ class _Line(asyncio.Protocol):
         return future
 
     def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
         try:
-            self._deliver()
+            for start in range(0, len(data), _SLICE):
+                self._reader.feed(data, start, min(_SLICE, len(data) - start))
+                self._deliver()
         except hiredis.ProtocolError as error:
             self.drop(f"the server sent what is not RESP: {error}")
 
