@@ -87,7 +87,7 @@ class Runtime:
     ) -> None:
         self.store = store
         self.model = model
-        self._remember_for = remember_for
+        self.remember_for = remember_for
         self._capacity = Capacity(max_waiting_each, max_waiting)
         self._meters = Meters(model.aggregates)
         self._snapshots = Snapshots(store, snapshot_every)
@@ -248,7 +248,7 @@ class Runtime:
         """Decide unless the command id is remembered, for what it did may now be refused."""
         check_id(request.command_id, field="command id")
         stream = StreamId.checked(request.kind.name, request.id)
-        remember = Remember(request.fingerprint, int(self._remember_for * 1000))
+        remember = Remember(request.fingerprint, int(self.remember_for * 1000))
         try:
             async with asyncio.timeout_at(decide_by):
                 known = await self._recalled(stream, request.command_id, remember.body)

@@ -46,7 +46,7 @@ class Checkpoints:
         outcomes = await self._run([lease for lease, _ in changes], calls)
         for (lease, change), error in zip(changes, outcomes, strict=True):
             if error is None:
-                _move(lease, change)
+                move(lease, change)
         return outcomes
 
     async def reset(
@@ -137,7 +137,8 @@ class Checkpoints:
                 return CorruptStore(f"{call.script.name}.lua answered {answer!r}")
 
 
-def _move(lease: Lease, change: Change) -> None:
+def move(lease: Lease, change: Change) -> None:
+    """Let a lease stand where its checkpoint does after a commit of this change."""
     lease.position = change.position
     lease.anchor = change.anchor
     for stream, note in change.notes.items():

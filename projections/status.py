@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import anyio
 
@@ -14,6 +14,12 @@ from whence.store.feed import parse_pointers
 
 # Seconds between two looks at the checkpoints.
 _LOOK_EVERY = 0.02
+
+
+class Named(Protocol):
+    """What keeps its place in the log under a name: a projection, or a reaction."""
+
+    name: ClassVar[str]
 
 
 class PartitionStatus(NamedTuple):
@@ -34,8 +40,8 @@ class PartitionStatus(NamedTuple):
     parked: int
 
 
-async def status(store: EventStore, projection: Projector) -> list[PartitionStatus]:
-    """All partitions of a view, in one round trip.
+async def status(store: EventStore, projection: Named) -> list[PartitionStatus]:
+    """All partitions of a view, or of a reaction, in one round trip.
 
     Raises:
         StoreUnavailable, ServerRefused: the server cannot be read.

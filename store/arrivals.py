@@ -12,6 +12,10 @@ from typing import cast
 import anyio
 
 from whence.store.address import Address
+from whence.store.errors import CorruptStore, ServerRefused
+from whence.store.eventstore import EventStore
+from whence.store.feed import Pointer, parse_pointers
+from whence.store.ids import entry_id
 from whence.store.wire import Call, Command, Reply, ServerError
 
 # Seconds. fakeredis does not wait for an entry, whatever BLOCK says.
@@ -22,6 +26,35 @@ _LONGEST_PAUSE = 0.05
 
 # New entries by the key of their stream; a stream without any is left out.
 Arrived = dict[bytes, list[object]]
+
+
+async def new_pointers(
+    store: EventStore, call: Call, after: Mapping[int, int], count: int, block_ms: int
+) -> dict[int, list[Pointer] | CorruptStore]:
+    """What comes in feeds behind these positions, by partition; empty when nothing came in time.
+
+    Args:
+        count: at most so many of each.
+
+    Raises:
+        ServerRefused: the server said no.
+        Others as ``call``.
+    """
+    feeds = {store.keys.feed(number).encode(): number for number in after}
+    places = {feed: entry_id(after[number]) for feed, number in feeds.items()}
+    try:
+        arrived = await arrivals(store.address, call, ("XREAD", "COUNT", count), places, block_ms)
+    except ServerError as error:
+        raise ServerRefused("XREAD of the feeds", str(error)) from error
+    return {feeds[feed]: parsed(entries) for feed, entries in arrived.items()}
+
+
+def parsed(entries: list[object]) -> list[Pointer] | CorruptStore:
+    """The pointers among new entries of a feed, or what is wrong with one of them."""
+    try:
+        return parse_pointers(entries)
+    except CorruptStore as error:
+        return error
 
 
 async def arrivals(
@@ -44,7 +77,7 @@ async def arrivals(
     (reply,) = await call([(*read, *blocking, "STREAMS", *after.keys(), *after.values())])
     if block_ms and not reply and address.in_memory:
         await anyio.sleep(min(_MEMORY_PAUSE, block_ms / 1000))
-    return _parsed(reply)
+    return _entries_of(reply)
 
 
 async def _looked_for(
@@ -56,14 +89,14 @@ async def _looked_for(
     while True:
         found: Arrived = {}
         for reply in await call(commands):
-            found.update(_parsed(reply))
+            found.update(_entries_of(reply))
         if found or time.monotonic() + pause > give_up:
             return found
         await anyio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _parsed(reply: Reply) -> Arrived:
+def _entries_of(reply: Reply) -> Arrived:
     if isinstance(reply, ServerError):
         raise reply
     return dict(cast("list[tuple[bytes, list[object]]]", reply or []))

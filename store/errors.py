@@ -12,6 +12,7 @@
     │   ├── UnknownAggregate
     │   ├── UnknownCommand
     │   ├── UnknownProjection
+    │   ├── UnknownReaction
     │   ├── ViewInSql             its rows are in a SQL database, and are read there
     │   ├── UnknownField
     │   ├── StreamNotFound        no event has that stream
@@ -44,6 +45,7 @@
     │   └── DataDirectoryUnsafe   starting on it would lose events
     ├── LeaseLost                 another worker owns the partition now; nothing was written
     ├── ProjectionFailed          a projection cannot apply an event: its partition halts before it
+    ├── ReactionFailed            a reaction cannot handle an event: its partition halts before it
     ├── ViewBehind                a view has not applied a position in the time there was
     ├── EventParked               a view goes on without the event at a position: it is parked
     └── ViewError                 the rows of a view and its projection do not fit
@@ -88,6 +90,7 @@ __all__ = [
     "OutcomeUnknown",
     "Overloaded",
     "ProjectionFailed",
+    "ReactionFailed",
     "Rejected",
     "RowMismatch",
     "RowNotFound",
@@ -104,6 +107,7 @@ __all__ = [
     "UnknownEventType",
     "UnknownField",
     "UnknownProjection",
+    "UnknownReaction",
     "UpcastFailed",
     "VersionNotFound",
     "ViewBehind",
@@ -217,6 +221,12 @@ class ViewInSql(NotFound):
             f"the rows of {projection} are in a SQL database: ask it with SQL, its tables have the "
             "names that the class declares"
         )
+
+
+class UnknownReaction(NotFound):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name = name
+        super().__init__(f"there is no reaction {shown(name)}; there are: {_choices(known)}")
 
 
 class UnknownField(NotFound):
@@ -527,6 +537,20 @@ class ProjectionFailed(WhenceError):
         self.event = event
         super().__init__(
             f"projection {projection} cannot apply {event} (position {position} of partition "
+            f"{partition}): {why}"
+        )
+
+
+class ReactionFailed(WhenceError):
+    """A reaction cannot handle an event; it will be tried again, and what follows has to wait."""
+
+    def __init__(self, reaction: str, partition: int, position: int, event: str, why: str) -> None:
+        self.reaction = reaction
+        self.partition = partition
+        self.position = position
+        self.event = event
+        super().__init__(
+            f"reaction {reaction} cannot handle {event} (position {position} of partition "
             f"{partition}): {why}"
         )
 

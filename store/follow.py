@@ -5,14 +5,13 @@ import itertools
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
 from whence.store.address import CALL_TIMEOUT
-from whence.store.arrivals import arrivals
-from whence.store.errors import CorruptStore, ServerRefused
+from whence.store.arrivals import new_pointers
+from whence.store.errors import CorruptStore
 from whence.store.eventstore import EventStore
-from whence.store.feed import Pointer, check_contiguous, parse_pointers
-from whence.store.ids import entry_id
+from whence.store.feed import Pointer, check_contiguous
 from whence.store.reading import merge_key
 from whence.store.recorded import Recorded
-from whence.store.wire import Command, Reply, ServerError, Wire, call_reading
+from whence.store.wire import Command, Reply, Wire, call_reading
 
 # Events per partition that are held in memory at a time.
 FOLLOW_PAGE = 100
@@ -63,22 +62,15 @@ async def _next_pointers(
     store: EventStore, wire: Wire, positions: Mapping[int, int]
 ) -> list[Pointer]:
     """What follows the positions, partition by partition; empty after a second of silence."""
-    feeds = {store.keys.feed(number).encode(): number for number in positions}
-    after = {feed: entry_id(positions[number]) for feed, number in feeds.items()}
 
     async def call(commands: Sequence[Command]) -> list[Reply]:
         return await call_reading(wire, commands, store.address.shown)
 
-    try:
-        arrived = await arrivals(
-            store.address, call, ("XREAD", "COUNT", FOLLOW_PAGE), after, BLOCK_MS
-        )
-    except ServerError as error:
-        raise ServerRefused("XREAD of the feeds", str(error)) from error
+    arrived = await new_pointers(store, call, positions, FOLLOW_PAGE, BLOCK_MS)
     found: list[Pointer] = []
-    for feed, entries in arrived.items():
-        number = feeds[feed]
-        pointers = parse_pointers(entries)
+    for number, pointers in arrived.items():
+        if isinstance(pointers, CorruptStore):
+            raise pointers
         check_contiguous(number, positions[number], pointers)
         found += pointers
     return found

@@ -13,6 +13,11 @@
     {ns:017}:parked:<projection>     hash    commit.lua                 stream -> why it waits
     {ns:017}:skipped:<projection>    hash    commit.lua                 stream@version -> by whom
     {ns:017}:asked:<projection>      hash    ask.lua, commit.lua        stream -> what is to be done
+    {ns:017}:timers:<reaction>       hash    react.lua, fired.lua       aggregate/timer -> command
+    {ns:017}:due:<reaction>          zset    react.lua, fired.lua       aggregate/timer -> when
+
+A reaction has keys of its name as a projection has, but for the view; begin.lua and react.lua write
+its checkpoint, and react.lua what is parked and skipped.
 
 ``{ns:017}`` is the hash tag of partition 17: all that one append or one checkpoint touches lies in
 one Cluster slot; the two keys without one belong to no partition. Streams and feeds are never
@@ -87,6 +92,12 @@ class Keys:
 
     def asked(self, partition: int, projection: str) -> str:
         return f"{self._tags[partition]}:asked:{projection}"
+
+    def timers(self, partition: int, reaction: str) -> str:
+        return f"{self._tags[partition]}:timers:{reaction}"
+
+    def due(self, partition: int, reaction: str) -> str:
+        return f"{self._tags[partition]}:due:{reaction}"
 
 
 def identity_key(namespace: str) -> str:

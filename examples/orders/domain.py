@@ -1,5 +1,6 @@
 """Orders: placed, approved, shipped and delivered, or cancelled while they are pending."""
 
+from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from msgspec import Meta, Struct
@@ -16,6 +17,7 @@ from whence import (
     on,
     replace,
 )
+from whence.reactions import Reaction, Then, reacts
 
 Status = Literal["new", "pending", "shipped", "delivered", "cancelled"]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
@@ -160,8 +162,25 @@ class SalesPerDay(Projection[DaySales]):
         return DaySales(left.orders + right.orders, left.total + right.total)
 
 
+class Approval(Reaction):
+    """An order that costs nothing is approved at once; any other has 30 minutes."""
+
+    @reacts(OrderPlaced)
+    def placed(self, event: OrderPlaced, record: Recorded, then: Then) -> None:
+        if _total(event) == 0:
+            then.send(Order.approve, record.id)
+        else:
+            in_time = timedelta(minutes=30)
+            reason = "not approved within 30 minutes"
+            then.after("approval", in_time, Order.cancel, record.id, reason, cancelled_by="whence")
+
+    @reacts(OrderApproved, OrderShipped, OrderCancelled)
+    def decided(self, event: OrderEvent, record: Recorded, then: Then) -> None:
+        then.cancel_timer("approval")
+
+
 def _total(event: OrderPlaced) -> int:
     return sum(item.quantity * item.price for item in event.items)
 
 
-domain = Domain(aggregates=[Order], projections=[OrderList, SalesPerDay])
+domain = Domain(aggregates=[Order], projections=[OrderList, SalesPerDay], reactions=[Approval])

@@ -1,4 +1,4 @@
-"""A domain: the aggregates and projections that belong together."""
+"""A domain: the aggregates, projections and reactions that belong together."""
 
 import importlib
 import sys
@@ -11,6 +11,8 @@ from whence.actors.aggregate import Aggregate
 from whence.actors.model import WriteModel
 from whence.projections.projection import Projector
 from whence.projections.readmodel import ReadModel
+from whence.reactions.model import ReactionModel
+from whence.reactions.reaction import Reaction
 from whence.store.errors import InvalidDomain, InvalidSetting, WhenceError
 from whence.store.upcasting import Upcaster
 
@@ -21,6 +23,7 @@ class Domain:
     Args:
         aggregates: the write model; each class is one type of stream.
         projections: the read models that follow their events.
+        reactions: what follows from their events, as commands and timers.
         upcasters: how events that were stored in an older form become those of today, see
             whence.store.upcasting.
 
@@ -33,12 +36,16 @@ class Domain:
         *,
         aggregates: Iterable[type[Aggregate[Any]]],
         projections: Iterable[type[Projector]] = (),
+        reactions: Iterable[type[Reaction]] = (),
         upcasters: Iterable[Upcaster] = (),
     ) -> None:
         self.write_model = WriteModel(aggregates, upcasters)
         if not self.write_model.aggregates:
             raise InvalidDomain("a domain needs at least one aggregate")
         self.read_model = ReadModel(projections, self.write_model.events)
+        self.reactions = ReactionModel(
+            reactions, self.write_model, taken=self.read_model.projections
+        )
 
 
 def load_object(path: str) -> object:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from examples.orders.domain import Item, Order, domain
+from examples.orders.domain import Approval, Item, Order, domain
 from tests.projections.domain import view_of, working
+from tests.reactions.domain import handled, reacting
 from tests.store.domain import Opened, account, append_of
 from tests.store.plain_server import PlainServer, plain_server
 from whence import Runtime
@@ -69,7 +70,9 @@ async def test_the_writer_and_the_worker_may_do_what_they_do(
         open_store(writer) as store,
         open_store(worker) as theirs,
         Runtime(store, domain.write_model, snapshot_every=2) as runtime,
+        Runtime(theirs, domain.write_model) as theirs_too,
         working(theirs, domain.read_model),
+        reacting(theirs, Approval, runtime=theirs_too),
     ):
         kind = domain.write_model.aggregate("order")
         order = {"user_id": "ann", "items": (Item("book", 2, 1500),)}
@@ -80,6 +83,9 @@ async def test_the_writer_and_the_worker_may_do_what_they_do(
         await wait_until_caught_up(store, ORDER_LIST)
         assert (await view_of(store, ORDER_LIST))["42"].status == "shipped"
         await rebuild(theirs, ORDER_LIST)
+        await runtime.send(Order.place, "43", user_id="ann", items=(Item("leaflet", 1, 0),))
+        await handled(store, domain.reactions.reaction("approval"))
+        assert (await runtime.get(Order, "43")).state.approved
     assert server.ask("ACL", "LOG") == []
 
 

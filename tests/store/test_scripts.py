@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted([*ROOT.glob("store/lua/*.lua"), *ROOT.glob("projections/lua/*.lua")])
+SCRIPTS = sorted(
+    script
+    for folder in ("store", "projections", "src/whence/reactions")
+    for script in ROOT.glob(f"{folder}/lua/*.lua")
+)
 
 
 def header_of(script: Path) -> list[str]:

@@ -16,6 +16,7 @@ from whence.cli.tracing import command_spans, handler_spans, tracing
 from whence.cli.web import Ports, front
 from whence.domain import Domain, load_domain
 from whence.projections.worker import Worker
+from whence.reactions.worker import ReactionWorker
 from whence.store.durability import Durability
 from whence.store.eventstore import EventStore, open_store
 from whence.web.example import curl, first_command
@@ -85,6 +86,7 @@ async def _serve(
         open_store(server.url, durability=durability) as store,
         beside(Worker(store, domain.read_model).run(), stop),
         Runtime(store, domain.write_model, middleware=middleware) as runtime,
+        beside(ReactionWorker(store, runtime, domain.reactions).run(), stop),
         front(domain, store, runtime, ports, settings, stop),
     ):
         events = await _count(store)

@@ -1,11 +1,13 @@
-"""``whence worker``: the projections, kept up to date."""
+"""``whence worker``: the projections, kept up to date, and the reactions to events."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from whence.actors.middleware import Middleware
+from whence.actors.runtime import Runtime
 from whence.cli.observing import Observing, exposing, observing_options
 from whence.cli.running import beside, interruptible, run, stop_signal
 from whence.cli.settings import (
@@ -15,9 +17,10 @@ from whence.cli.settings import (
     server,
     writing_options,
 )
-from whence.cli.tracing import handler_spans, tracing
+from whence.cli.tracing import command_spans, handler_spans, tracing
 from whence.domain import Domain
 from whence.projections.worker import Worker
+from whence.reactions.worker import ReactionWorker
 from whence.store.durability import Durability, Promise
 from whence.store.eventstore import EventStore
 
@@ -35,10 +38,10 @@ def worker(
     assert_durability: bool,
     observing: Observing,
 ) -> None:
-    """Keep the projections up to date.
+    """Keep the projections up to date, and send what reactions and timers ask for.
 
-    Several workers may run: each partition of a projection is owned by one of them, and when that
-    one ends, another takes over.
+    Several workers may run: each partition of a projection or reaction is owned by one of them, and
+    when that one ends, another takes over.
     """
     domain = find_domain(domain_path)
     promise = Promise(durability, assert_durability)
@@ -49,20 +52,26 @@ def worker(
         server(url, create=True, durability=durability) as found,
     ):
         handler_spans(domain.read_model, spans)
-        run(_work(domain, found, promise, metrics), observing.log_format)
+        run(_work(domain, found, promise, metrics, command_spans(spans)), observing.log_format)
 
 
 async def _work(
-    domain: Domain, found: Server, promise: Promise, metrics: socket.socket | None
+    domain: Domain,
+    found: Server,
+    promise: Promise,
+    metrics: socket.socket | None,
+    middleware: Sequence[Middleware],
 ) -> None:
     async with (
         stop_signal(found) as stop,
         open_promised(found.url, promise) as store,
+        Runtime(store, domain.write_model, middleware=middleware) as runtime,
         exposing(metrics, stop, lambda: _sources(domain, store)),
         beside(Worker(store, domain.read_model).run(), stop),
+        beside(ReactionWorker(store, runtime, domain.reactions).run(), stop),
     ):
-        names = ", ".join(domain.read_model.projections) or "no projection"
-        click.echo(f"Working on {names}")
+        names = ", ".join([*domain.read_model.projections, *domain.reactions.reactions])
+        click.echo(f"Working on {names or 'no projection'}")
         await stop.wait()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 _ALLOWED = re.compile(
     rb"[a-z0-9-]+:(identity|workers:[\w.~-]+)"
-    rb"|\{[a-z0-9-]+:\d{3}\}:(feed|(e|snap):[\w.~-]+:[\w.~-]+|cmd:[\w.~-]+:[\w.~-]+:[\w.~-]+|(lease|cp|view|parked|skipped|asked):[\w.~-]+)"
+    rb"|\{[a-z0-9-]+:\d{3}\}:(feed|(e|snap):[\w.~-]+:[\w.~-]+|cmd:[\w.~-]+:[\w.~-]+:[\w.~-]+|(lease|cp|view|parked|skipped|asked|timers|due):[\w.~-]+)"
 )
 
 

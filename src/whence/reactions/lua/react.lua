@@ -1,0 +1,64 @@
+#!lua
+-- Moves a reaction on: its checkpoint, the timers that its handlers have set and cancelled, and
+-- what is noted of its parked sequences, all in one go, unless another worker has come since.
+--
+-- KEYS: checkpoint, timers, due, parked, skipped, asked
+-- ARGV: epoch                                   of the lease under which the handlers ran
+--       position                                the checkpoint they ran from
+--       next, anchor                            the checkpoint they lead to
+--       sets, cancels, notes, skips             how many of each follow
+--       then per timer to set: timer, due, command
+--       and per timer to cancel: timer
+--       and per parked sequence: stream, note   '' for one that waits no longer
+--       and per skipped event: event, record
+--       and the streams whose request is answered
+-- Answers:
+--   committed
+--   fenced epoch position                       where the checkpoint is; nothing was written
+--
+-- A note and a record get the server's time in front, in microseconds; a note keeps its first one.
+-- Each key is looked at before the first write, for one of a wrong type ends the script.
+
+local checkpoint = redis.call('HMGET', KEYS[1], 'epoch', 'position')
+if checkpoint[1] ~= ARGV[1] or checkpoint[2] ~= ARGV[2] then
+  return { 'fenced', checkpoint[1] or '', checkpoint[2] or '' }
+end
+redis.call('HLEN', KEYS[2])
+redis.call('ZCARD', KEYS[3])
+redis.call('HLEN', KEYS[4])
+redis.call('HLEN', KEYS[5])
+redis.call('HLEN', KEYS[6])
+
+local cancels = 9 + 3 * tonumber(ARGV[5])
+local notes = cancels + tonumber(ARGV[6])
+local skips = notes + 2 * tonumber(ARGV[7])
+local answered = skips + 2 * tonumber(ARGV[8])
+
+for n = 9, cancels - 1, 3 do
+  redis.call('ZADD', KEYS[3], ARGV[n + 1], ARGV[n])
+  redis.call('HSET', KEYS[2], ARGV[n], ARGV[n + 2])
+end
+for n = cancels, notes - 1 do
+  redis.call('ZREM', KEYS[3], ARGV[n])
+  redis.call('HDEL', KEYS[2], ARGV[n])
+end
+local time = redis.call('TIME')
+local now = string.format('%.0f ', time[1] * 1000000 + time[2])
+for n = notes, skips - 1, 2 do
+  if ARGV[n + 1] == '' then
+    redis.call('HDEL', KEYS[4], ARGV[n])
+  else
+    local known = redis.call('HGET', KEYS[4], ARGV[n])
+    local since = known and string.match(known, '^%d+ ') or now
+    redis.call('HSET', KEYS[4], ARGV[n], since .. ARGV[n + 1])
+  end
+end
+for n = skips, answered - 1, 2 do
+  redis.call('HSET', KEYS[5], ARGV[n], now .. ARGV[n + 1])
+end
+for n = answered, #ARGV do
+  redis.call('HDEL', KEYS[6], ARGV[n])
+end
+redis.call('HSET', KEYS[1], 'position', ARGV[3], 'anchor', ARGV[4])
+redis.call('HDEL', KEYS[1], 'failure')
+return { 'committed' }
