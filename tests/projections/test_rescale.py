@@ -1,0 +1,101 @@
+"""From one worker to four and back to two, under load: each event once, in order, evenly shared."""
+
+import os
+import random
+import signal
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.faults.proxy import proxy_to
+from tests.projections.applied import differences
+from tests.projections.crew import crew_at_work
+from whence.store.embedded import EmbeddedServer
+from whence.store.eventstore import open_store
+
+PARTITIONS = 16
+
+
+@pytest.mark.parametrize("kind", ["valkey", "cluster"])
+async def test_workers_that_come_are_killed_paused_and_sent_away(
+    request: pytest.FixtureRequest, kind: str, namespace: str
+) -> None:
+    url: str = request.getfixturevalue(f"{kind}_url")
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    async with (
+        open_store(url, namespace=namespace, partitions=PARTITIONS) as store,
+        crew_at_work(store, url, seed) as crew,
+    ):
+        (first,) = crew.hire(1)
+        await crew.until_shared_by([first])
+
+        second, third, fourth = crew.hire(3)
+        await crew.until_shared_by([first, second, third, fourth])
+
+        crew.pause(second)  # for longer than its leases: the others have all of it
+        await crew.until_shared_by([first, third, fourth])
+        crew.wake(second)
+        await crew.until_shared_by([first, second, third, fourth])
+
+        crew.kill(third)
+        await crew.until_shared_by([first, second, fourth])
+        await crew.dismiss(first)
+        await crew.until_shared_by([second, fourth])
+
+
+async def test_with_lost_replies_and_a_server_that_is_killed_in_the_midst(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    server = EmbeddedServer.start(tmp_path / "data")
+    try:
+        async with (
+            open_store(server.url, partitions=PARTITIONS) as store,
+            proxy_to(server.url) as proxy,
+            crew_at_work(store, proxy.url, seed) as crew,
+        ):
+            (first,) = crew.hire(1)
+            await crew.until_shared_by([first])
+            proxy.lose_reply = lambda _: chance.random() < 0.01
+            second, third, fourth = crew.hire(3)
+            await crew.until_shared_by([first, second, third, fourth])
+
+            crew.kill(first)
+            os.kill(server.pid, signal.SIGKILL)
+            await anyio.to_thread.run_sync(server.stop)
+            server = await anyio.to_thread.run_sync(EmbeddedServer.start, tmp_path / "data")
+            await crew.until_shared_by([second, third, fourth])
+            crew.pause(second)
+            await crew.until_shared_by([third, fourth])
+            crew.wake(second)
+            crew.kill(third)
+            await crew.until_shared_by([second, fourth])
+            proxy.lose_reply = lambda _: False
+        assert proxy.lost > 0
+    finally:
+        server.stop()
+
+
+class TestTheChecker:
+    """A check that cannot fail proves nothing."""
+
+    LOGGED = {0: ["1 a/1@1", "2 a/2@1", "3 a/1@2"]}  # noqa: RUF012
+
+    @pytest.mark.parametrize("applied", [[], ["1 a/1@1"], ["1 a/1@1", "2 a/2@1", "3 a/1@2"]])
+    def test_takes_a_beginning_of_the_log(self, applied: list[str]) -> None:
+        assert differences({0: applied}, self.LOGGED) == []
+
+    @pytest.mark.parametrize(
+        "applied",
+        [
+            ["2 a/2@1"],
+            ["1 a/1@1", "1 a/1@1"],
+            ["1 a/1@1", "3 a/1@2"],
+            ["1 a/1@1", "2 a/2@1", "3 a/1@2", "3 a/1@2"],
+        ],
+    )
+    def test_sees_what_is_left_out_repeated_or_out_of_order(self, applied: list[str]) -> None:
+        (wrong,) = differences({0: applied}, self.LOGGED)
+        assert (wrong.partition, wrong.index) == (0, len(applied) - 1)
