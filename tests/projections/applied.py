@@ -55,10 +55,10 @@ async def places_logged(store: EventStore) -> Places:
 
 
 class Wrong(NamedTuple):
-    """A partition that did not apply what its feed has, from ``index`` on."""
+    """A partition that did not apply what its feed has, from ``at`` on."""
 
     partition: int
-    index: int
+    at: int
     applied: Sequence[str]
     logged: Sequence[str]
 

@@ -38,6 +38,7 @@ class Crew:
         self.wrong: list[object] = []
         self._store = store
         self._url = url
+        self._seed = seed
         self._chance = random.Random(seed)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -75,7 +76,7 @@ class Crew:
     # What they do
 
     async def until_shared_by(self, pids: list[int]) -> None:
-        """Wait until these workers have the partitions, evenly, and some more events are applied."""
+        """Wait until these workers have the partitions, evenly, and move on with them."""
         floor, rest = divmod(self._store.keys.partitions, len(pids))
         even = [floor] * (len(pids) - rest) + [floor + 1] * rest
         shares: dict[int, int] = {}
@@ -130,10 +131,10 @@ class Crew:
             await anyio.sleep(0.05)
 
     async def assert_all_applied_once_and_in_order(self) -> None:
-        assert self.wrong == []
+        assert self.wrong == [], f"seed {self._seed}"
         await wait_until_caught_up(self._store, applied, timeout_s=_PATIENCE)
         found, logged = await places_applied(self._store), await places_logged(self._store)
-        assert differences(found, logged) == []
+        assert differences(found, logged) == [], f"seed {self._seed}"
         assert {n: len(p) for n, p in found.items()} == {n: len(p) for n, p in logged.items()}
         assert self.written > 0
         assert self.samples > 0

@@ -23,7 +23,6 @@ async def test_workers_that_come_are_killed_paused_and_sent_away(
 ) -> None:
     url: str = request.getfixturevalue(f"{kind}_url")
     seed = random.randrange(2**32)
-    print(f"seed {seed}")
     async with (
         open_store(url, namespace=namespace, partitions=PARTITIONS) as store,
         crew_at_work(store, url, seed) as crew,
@@ -47,7 +46,6 @@ async def test_workers_that_come_are_killed_paused_and_sent_away(
 
 async def test_with_lost_replies_and_a_server_that_is_killed_in_the_midst(tmp_path: Path) -> None:
     seed = random.randrange(2**32)
-    print(f"seed {seed}")
     chance = random.Random(seed)
     server = EmbeddedServer.start(tmp_path / "data")
     try:
@@ -98,4 +96,4 @@ class TestTheChecker:
     )
     def test_sees_what_is_left_out_repeated_or_out_of_order(self, applied: list[str]) -> None:
         (wrong,) = differences({0: applied}, self.LOGGED)
-        assert (wrong.partition, wrong.index) == (0, len(applied) - 1)
+        assert (wrong.partition, wrong.at) == (0, len(applied) - 1)
