@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from whence.store.errors import InvalidSetting
+from whence.web.connection import Connection
 
 # Seconds that requests under way have to finish once the server is told to stop.
 GRACE = 5
@@ -81,7 +82,7 @@ async def serving(
     """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         access_log=False,

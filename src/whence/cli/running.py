@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -33,6 +34,7 @@ def run(main: Coroutine[Any, Any, None], log_format: LogFormat = "text") -> None
     """Run a serving command's coroutine on uvloop, until it returns."""
     configure_logs(log_format)
     relax_gc()
+    allow_connections()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 
@@ -44,6 +46,15 @@ def relax_gc() -> None:
     commands, took nearly half of the time of a command.
     """
     gc.set_threshold(50_000, 50, 1_000)
+
+
+def allow_connections() -> None:
+    """Take as many descriptors as the system lets this process have: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        # macOS refuses what it calls unlimited here; what was before stays then.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @asynccontextmanager
