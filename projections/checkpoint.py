@@ -31,7 +31,9 @@ class Checkpoints:
         self._projection = projection
         self._wire = wire
 
-    async def take(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
+    async def take(
+        self, leases: Sequence[Lease], *, anew: bool = False
+    ) -> Mapping[int, WhenceError]:
         """Nothing to do: the script that gave a lease has read its checkpoint."""
         return {}
 
@@ -127,7 +129,7 @@ class Checkpoints:
 
     def _error(self, lease: Lease, call: ScriptCall, answer: Any) -> WhenceError | None:
         match answer:
-            case [b"committed" | b"reset" | b"noted"]:
+            case [b"committed" | b"reset" | b"noted" | b"mirrored"]:
                 return None
             case [b"fenced", _, _]:
                 return LeaseLost(self._projection, lease.partition)

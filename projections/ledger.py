@@ -19,10 +19,13 @@ class Ledger(Protocol):
     then the checkpoint may have moved or not, and only a new lease tells.
     """
 
-    async def take(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
+    async def take(
+        self, leases: Sequence[Lease], *, anew: bool = False
+    ) -> Mapping[int, WhenceError]:
         """Begin to work under leases that were just acquired, fencing off all earlier owners.
 
         Each lease stands afterwards where the view stands. What is wrong is told by partition.
+        ``anew``: the view will be reset next, so it does not matter what is in it.
         """
         ...
 
@@ -52,7 +55,13 @@ class Ledger(Protocol):
 
 
 def ledger_of(store: EventStore, projection: Projector, wire: Wire) -> Ledger:
-    """Where this projection's view is kept."""
+    """Where this projection's view is kept.
+
+    Raises:
+        InvalidSetting: it is on a SQL database, and was not told which.
+    """
     if in_redis(projection):
         return Checkpoints(store, projection.name, wire)
-    raise TypeError(f"{projection.name} has no place for its view")
+    from whence.projections.sqlledger import SqlLedger  # noqa: PLC0415  # an extra
+
+    return SqlLedger(store, projection, wire)

@@ -3,7 +3,17 @@
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeGuard, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    Self,
+    TypeGuard,
+    TypeVar,
+    overload,
+)
 
 import msgspec
 
@@ -15,6 +25,9 @@ from whence.store.events import Event
 from whence.store.ids import check_id, kebab
 from whence.store.recorded import Recorded
 from whence.store.registry import EventRegistry
+
+if TYPE_CHECKING:  # an extra
+    from whence.projections.database import Database
 
 P = TypeVar("P")
 E = TypeVar("E", bound=Event)
@@ -73,8 +86,8 @@ class Projector:
 
     name: ClassVar[str]
     on_failure: ClassVar[OnFailure] = "park"
-    # What takes the operations of a handler, of one event at a time.
-    operations: ClassVar[type[Operations[Any]]]
+    # Makes what takes the operations of a handler, of one event at a time.
+    operations: Callable[[], Operations[Any]]
 
     def __init_subclass__(
         cls, *, name: str = "", on_failure: OnFailure | None = None, **config: Any
@@ -124,6 +137,10 @@ class Projector:
             if asked.operations:
                 self._asked = self.operations()
         return asked.operations or ()
+
+    def at(self, database: "Database") -> Self:
+        """The same projection with its tables in this database, if it has any."""
+        return self
 
 
 class Projection(Projector, Generic[R]):

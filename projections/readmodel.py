@@ -1,11 +1,15 @@
 """The read model: the projections of a domain, read from their classes once, at start."""
 
 from collections.abc import Iterable
-from typing import Any
+from copy import copy
+from typing import TYPE_CHECKING, Any
 
 from whence.projections.projection import Projection, Projector, in_redis
 from whence.store.errors import InvalidDomain, UnknownProjection, ViewInSql
 from whence.store.registry import EventRegistry
+
+if TYPE_CHECKING:  # an extra
+    from whence.projections.database import Database
 
 
 class ReadModel:
@@ -45,6 +49,14 @@ class ReadModel:
         if in_redis(found):
             return found
         raise ViewInSql(name)
+
+    def at(self, database: "Database") -> "ReadModel":
+        """The same projections; those with tables are kept in this database."""
+        found = copy(self)
+        found.projections = {
+            name: projection.at(database) for name, projection in self.projections.items()
+        }
+        return found
 
     @property
     def in_redis(self) -> dict[str, Projection[Any]]:

@@ -97,7 +97,7 @@ class _Replay:
         self._heads = dict(zip(partitions, heads, strict=True))
         leases = await self._leases.acquire(partitions, force=True)
         self._held = {lease.partition: lease for lease in leases}
-        _raise_first((await self._ledger.take(leases)).values())
+        _raise_first((await self._ledger.take(leases, anew=True)).values())
         _raise_first(await self._ledger.reset(leases, forget_skips=forget_skips))
         done = 0
         renew_at = time.monotonic() + self._renew_every

@@ -26,6 +26,7 @@
     ├── DeadlineExceeded          a command was not decided in time; nothing was stored
     ├── OutcomeUnknown            the store did not answer: committed or not, only a retry tells
     ├── StoreUnavailable          nothing was sent, or only a read was: safe to try again
+    │   └── DatabaseUnavailable   the database of SQL views; they are where they say they are
     ├── Unauthenticated           nobody knows who is asking
     ├── Forbidden                 it is known who asks, and it is not theirs to do
     ├── TooManySubscribers        no more can listen to live events
@@ -51,6 +52,8 @@
     └── ViewError                 the rows of a view and its projection do not fit
         ├── InvalidRow            a row that would not survive storage, or is not there
         ├── RowMismatch           a stored row does not fit its class any more: rebuild the view
+        ├── TableMismatch         a SQL view's table is not as its class declares it
+        ├── WriteRefused          its database does not take what an event asks for
         └── AmbiguousRow          rows of one key in several partitions, and no way to merge them
 
 Each keeps its data in attributes and makes its sentence from them: what happened, which value, what
@@ -71,6 +74,7 @@ __all__ = [
     "CorruptStore",
     "DataDirectoryInUse",
     "DataDirectoryUnsafe",
+    "DatabaseUnavailable",
     "DeadlineExceeded",
     "DurabilityRefused",
     "EmbeddedServerError",
@@ -100,6 +104,7 @@ __all__ = [
     "StreamGap",
     "StreamNotFound",
     "StreamVanished",
+    "TableMismatch",
     "TooManySubscribers",
     "Unauthenticated",
     "UnknownAggregate",
@@ -114,6 +119,7 @@ __all__ = [
     "ViewError",
     "ViewInSql",
     "WhenceError",
+    "WriteRefused",
 ]
 
 
@@ -356,6 +362,12 @@ class StoreUnavailable(WhenceError):
     def __init__(self, where: str, cause: str) -> None:
         self.cause = cause
         super().__init__(f"the event store at {where} cannot be reached ({cause})")
+
+
+class DatabaseUnavailable(StoreUnavailable):
+    def __init__(self, where: str, cause: str) -> None:
+        self.cause = cause
+        WhenceError.__init__(self, f"the database of SQL views at {where} does not answer: {cause}")
 
 
 class Unauthenticated(WhenceError):
@@ -608,6 +620,20 @@ class RowMismatch(ViewError):
             f"the stored row {shown(key)} of {projection} is no {row} ({why}): if that class has "
             f"changed, run `whence projections rebuild {projection}`"
         )
+
+
+class TableMismatch(ViewError):
+    def __init__(self, projection: str, table: str, why: str, remedy: str) -> None:
+        self.projection = projection
+        self.table = table
+        super().__init__(f"the table {table} of projection {projection} {why}: {remedy}")
+
+
+class WriteRefused(ViewError):
+    def __init__(self, projection: str, answer: str) -> None:
+        self.projection = projection
+        self.answer = answer
+        super().__init__(f"the database of {projection} refuses what the event asks for: {answer}")
 
 
 class AmbiguousRow(ViewError):

@@ -1,0 +1,192 @@
+"""The physical tables of a SQL view: one set for each generation, and a plain view of the live one.
+
+A projection declares ``orders``. What is written are the tables of a generation, ``orders__1``;
+what people read is ``CREATE VIEW orders AS SELECT ... FROM orders__1``. A rebuild beside the live
+view is another generation: the same projection under the name ``order-list@2`` writes to
+``orders__2`` and has checkpoints of its own, and ``switch`` lets the views show it, all tables in
+one transaction.
+``drop`` removes a generation that nobody needs any more.
+
+Nothing else says which generation is live: the views do to readers, and whoever runs the
+projection under a name knows which one that is.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Executable, MetaData, Table, inspect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.visitors import replacement_traverse
+
+from whence.projections import sqltables
+from whence.store.errors import TableMismatch
+
+_SEPARATOR = "@"
+# Any number will do that nobody else locks by.
+_LOCK = 7_734_611
+
+
+def generation_of(name: str) -> int:
+    """The generation that a projection of this name builds: 1 unless it says another one."""
+    _, separator, number = name.partition(_SEPARATOR)
+    return int(number) if separator else 1
+
+
+class Generation:
+    """The tables of one generation.
+
+    Args:
+        projection: the name under which it is built, as ``order-list`` or ``order-list@2``.
+        declared: the tables of the projection as its class has them.
+    """
+
+    def __init__(self, projection: str, declared: Sequence[Table]) -> None:
+        self.projection = projection
+        self.declared = declared
+        self._metadata = MetaData()
+        suffix = f"__{generation_of(projection)}"
+        self.physical = {table: _physical(table, self._metadata, suffix) for table in declared}
+
+    def mapped(self, statement: Executable) -> Executable:
+        """A statement on declared tables as one on those of this generation."""
+
+        def replaced(element: Any, **_: Any) -> Any:
+            if element in tables:
+                return tables[element]
+            owner = getattr(element, "table", None)
+            return tables[owner].columns.get(element.key) if owner in tables else None
+
+        tables: dict[Any, Table] = dict(self.physical)
+        traverse: Callable[..., Any] = replacement_traverse
+        mapped: Executable = traverse(statement, {}, replaced)
+        return mapped
+
+    def prepare(self, connection: Connection) -> bool:
+        """Make what is missing; True if tables of this generation were, so that it begins anew.
+
+        The views are made with the first generation that there is, and left alone then.
+
+        Raises:
+            TableMismatch: something else has a name that is needed, or a table has other columns.
+        """
+        found = inspect(connection)
+        tables, views = set(found.get_table_names()), set(found.get_view_names())
+        for table in self.declared:
+            if table.name in tables:
+                raise TableMismatch(
+                    self.projection,
+                    table.name,
+                    "has the name of a table that is there already and is not Whence's",
+                    "rename one of them, or use another database",
+                )
+        missing = bool(self.missing(connection))
+        if missing:
+            self._remake(connection)
+        for table in self.physical.values():
+            why = self._other_columns(connection, table)
+            if why:
+                remedy = f"run `whence projections rebuild {self.projection}`"
+                raise TableMismatch(self.projection, table.name, why, remedy)
+        if any(table.name not in views for table in self.declared):
+            self.switch(connection)
+        return missing
+
+    def missing(self, connection: Connection) -> list[Table]:
+        """The tables of this generation that are not in the database."""
+        found = set(inspect(connection).get_table_names())
+        return [table for table in self.physical.values() if table.name not in found]
+
+    def renew(self, connection: Connection) -> None:
+        """Remove all rows; tables that are not as they are declared now are made anew."""
+        tables = list(self.physical.values())
+        if self.missing(connection) or any(self._other_columns(connection, t) for t in tables):
+            self._remake(connection)
+        elif connection.dialect.name == "postgresql":
+            names = ", ".join(_quoted(connection, table.name) for table in tables)
+            connection.exec_driver_sql(f"TRUNCATE {names}")
+        else:
+            for table in tables:
+                connection.execute(table.delete())
+        self.prepare(connection)
+
+    def _remake(self, connection: Connection) -> None:
+        shown = self._shown(connection)
+        for table in shown:
+            connection.exec_driver_sql(f"DROP VIEW {_quoted(connection, table.name)}")
+        self._metadata.drop_all(connection)
+        self._metadata.create_all(connection)
+        for table in shown:
+            self._show(connection, table)
+
+    def switch(self, connection: Connection) -> None:
+        """Let the views of the declared names show this generation; all of them in a transaction.
+
+        Who may read a view keeps that right where the database can replace it.
+        """
+        for table in self.declared:
+            self._show(connection, table)
+
+    def drop(self, connection: Connection) -> None:
+        """Remove the tables of this generation, which no view shows any more."""
+        self._metadata.drop_all(connection)
+        for table in (sqltables.checkpoints, sqltables.parked, sqltables.skipped):
+            connection.execute(table.delete().where(table.c.projection == self.projection))
+
+    def _shown(self, connection: Connection) -> list[Table]:
+        """The declared tables whose views show this generation."""
+        found = inspect(connection)
+        views = set(found.get_view_names())
+        return [
+            table
+            for table in self.declared
+            if table.name in views
+            and self.physical[table].name in (found.get_view_definition(table.name) or "")
+        ]
+
+    def _show(self, connection: Connection, table: Table) -> None:
+        name = _quoted(connection, table.name)
+        source = _quoted(connection, self.physical[table].name)
+        columns = ", ".join(_quoted(connection, column.name) for column in table.columns)
+        body = f"VIEW {name} AS SELECT {columns} FROM {source}"  # noqa: S608  # names are quoted
+        if connection.dialect.name == "postgresql":
+            try:
+                with connection.begin_nested():
+                    connection.exec_driver_sql(f"CREATE OR REPLACE {body}")
+            except DBAPIError:  # it has other columns now
+                pass
+            else:
+                return
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE {body}")
+
+    def _other_columns(self, connection: Connection, table: Table) -> str:
+        """How the columns in the database differ from those of the class; empty if they do not."""
+        found = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        wanted = {column.name for column in table.columns}
+        if found == wanted:
+            return ""
+        return (
+            f"has the columns {', '.join(sorted(found))}, where its class declares "
+            f"{', '.join(sorted(wanted))}"
+        )
+
+
+def make_ours(connection: Connection) -> None:
+    """Make Whence's own tables, and let nobody else make tables until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    sqltables.ours.create_all(connection)
+
+
+def _physical(table: Table, metadata: MetaData, suffix: str) -> Table:
+    physical = table.to_metadata(metadata, name=f"{table.name}{suffix}")
+    # Their names have to be unique among all tables; those that a column asks for are so already.
+    named = {index.name for index in table.indexes}
+    parts: list[Any] = [index for index in physical.indexes if index.name in named]
+    for part in (*parts, *(c for c in physical.constraints if c.name is not None)):
+        part.name = f"{part.name}{suffix}"
+    return physical
+
+
+def _quoted(connection: Connection, name: str) -> str:
+    return connection.dialect.identifier_preparer.quote(name)
