@@ -173,7 +173,7 @@ class Actor:
 
     def _plan(self, jobs: Sequence[Job]) -> Plan:
         start = time.perf_counter()
-        plan = self._planner.plan(jobs, self.state, self.version)
+        plan = self._planner.plan(jobs, self.state, self.version, self.occurred_at_us)
         if plan.steps:
             self._meter.decided(len(plan.steps), time.perf_counter() - start)
         return plan

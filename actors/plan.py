@@ -66,11 +66,20 @@ class Planner:
         self._kind = kind
         self._events = events
 
-    def plan(self, jobs: Sequence[Job], state: AnyAggregate, version: int) -> Plan:
+    def plan(
+        self,
+        jobs: Sequence[Job],
+        state: AnyAggregate,
+        version: int,
+        after_us: int | None = None,
+    ) -> Plan:
         """Decide each command on what the one before it has decided.
 
         A command that fails, for whatever reason, changes nothing for those behind it. The plan
         ends early, with at least one step, when its events become many or large.
+
+        Args:
+            after_us: the moment of the event at ``version``, if it is known; see ``Append``.
         """
         steps: list[Step] = []
         appends: list[Append] = []
@@ -79,7 +88,7 @@ class Planner:
             if events >= MAX_EVENTS_PER_ROW or size >= MAX_BYTES_PER_ROW:
                 break
             try:
-                step = self._step(job, state, version)
+                step = self._step(job, state, version, after_us if not appends else None)
             except (StopIteration, asyncio.CancelledError) as error:
                 # Neither may travel through a future: both would mean something else there.
                 wrapped = RuntimeError(f"a command raised {type(error).__name__}")
@@ -95,7 +104,7 @@ class Planner:
                 size += step.size
         return Plan(steps, appends)
 
-    def _step(self, job: Job, state: AnyAggregate, version: int) -> Step:
+    def _step(self, job: Job, state: AnyAggregate, version: int, after_us: int | None) -> Step:
         if job.expected is not None and job.expected != version:
             raise Conflict(self._stream, job.expected, version)
         encoded = [self._encoded(event) for event in _as_events(job.decide(state))]
@@ -104,7 +113,7 @@ class Planner:
         # Folded as every later reader will fold it: from the bytes that will be stored.
         for one in encoded:
             state = state.apply(one.event)
-        append = self._append(job, version, encoded)
+        append = self._append(job, version, encoded, after_us)
         size = check_append(append)
         return Step(job, state, version + len(encoded), append, size=size)
 
@@ -116,10 +125,12 @@ class Planner:
             )
         return self._events.encode(event)
 
-    def _append(self, job: Job, version: int, encoded: Sequence[Encoded]) -> Append:
+    def _append(
+        self, job: Job, version: int, encoded: Sequence[Encoded], after_us: int | None
+    ) -> Append:
         metadata = encode_metadata(job.metadata)
         events = [NewEvent(one, metadata) for one in encoded]
-        return Append(self._stream, version, job.command_id, events, job.remember)
+        return Append(self._stream, version, job.command_id, events, job.remember, after_us)
 
 
 def _as_events(decision: Any) -> Sequence[Event]:

@@ -48,6 +48,7 @@ class Grouped:
         self._ids = CommandIds()
         self._streams = [StreamId("grouped", str(number)) for number in range(AGGREGATES)]
         self._versions = [0] * AGGREGATES
+        self._moments = [0] * AGGREGATES
 
     async def run(self, callers: int, count: int) -> float:
         """Append ``count`` events; returns appends per second."""
@@ -60,7 +61,9 @@ class Grouped:
         # The streams are taken in turns, so no two callers wait for the same one.
         for turn in numbers:
             number = turn % AGGREGATES
-            append = deposit(self._streams[number], self._versions[number], self._ids)
+            version, moment = self._versions[number], self._moments[number]
+            append = deposit(self._streams[number], version, self._ids, moment)
             (outcome,) = await self._commit.append([append])
             assert isinstance(outcome, Committed), outcome
             self._versions[number] += 1
+            self._moments[number] = outcome.occurred_at_us

@@ -67,6 +67,7 @@ class BareLoop:
         self._ids = CommandIds()
         self._streams = [StreamId("bare", str(number)) for number in range(AGGREGATES)]
         self._versions = [0] * AGGREGATES
+        self._moments = [0] * AGGREGATES
 
     async def run(self, count: int) -> float:
         """Append ``count`` events; returns appends per second."""
@@ -78,13 +79,15 @@ class BareLoop:
             for number, outcome in zip(batch, outcomes, strict=True):
                 assert isinstance(outcome, Committed), outcome
                 self._versions[number] += 1
+                self._moments[number] = outcome.occurred_at_us
         return count / (time.perf_counter() - start)
 
     def _append(self, number: int) -> Append:
-        return deposit(self._streams[number], self._versions[number], self._ids)
+        version, moment = self._versions[number], self._moments[number]
+        return deposit(self._streams[number], version, self._ids, moment)
 
 
-def deposit(stream: StreamId, version: int, ids: CommandIds) -> Append:
+def deposit(stream: StreamId, version: int, ids: CommandIds, after_us: int | None = None) -> Append:
     """One event of about 200 bytes, encoded now."""
     event = domain.write_model.events.encode(Deposited(1, 1, REFERENCE))
-    return Append(stream, version, ids.next(), [NewEvent(event)])
+    return Append(stream, version, ids.next(), [NewEvent(event)], after_us=after_us)

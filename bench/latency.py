@@ -62,20 +62,21 @@ class _BareCalls:
         self._ids = CommandIds()
         self._streams = [StreamId("bare", str(number)) for number in range(ALONE)]
         self._version = 0
+        self._moments = [0] * ALONE
 
     async def run(self) -> float:
         """One append to each stream; returns appends per second."""
-        calls = [self._call(stream) for stream in self._streams]
+        calls = [self._call(*known) for known in zip(self._streams, self._moments, strict=True)]
         self._version += 1
         start = time.perf_counter()
-        for call in calls:
-            (((answer, *_),),) = await run_scripts(self._wire, [call])
+        for number, call in enumerate(calls):
+            ((answer, _, _, self._moments[number]),) = await run_scripts(self._wire, [call])
             assert answer == b"committed", answer
         return ALONE / (time.perf_counter() - start)
 
-    def _call(self, stream: StreamId) -> ScriptCall:
+    def _call(self, stream: StreamId, moment: int) -> ScriptCall:
         event = NewEvent(domain.write_model.events.encode(Deposited(1, 1, REFERENCE)))
-        append = Append(stream, self._version, self._ids.next(), [event])
+        append = Append(stream, self._version, self._ids.next(), [event], after_us=moment)
         return append_call(self._store.keys, [append])
 
 

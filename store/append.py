@@ -52,6 +52,8 @@ class Append(NamedTuple):
     """Events for one stream, decided when it was at version ``expected`` (0: no stream).
 
     With ``remember`` the same command id is recognised at any version, and not only at this one.
+    ``after_us`` is the moment of the event at that version, in microseconds since 1970: a writer
+    who knows it saves the server a look at the event.
     """
 
     stream: StreamId
@@ -59,6 +61,7 @@ class Append(NamedTuple):
     command_id: str
     events: Sequence[NewEvent]
     remember: Remember | None = None
+    after_us: int | None = None
 
 
 class Committed(NamedTuple):
@@ -133,13 +136,13 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
         partition = keys.partition(stream)
         feed = feeds.setdefault(partition, len(feeds) + 1)
         streams.append(keys.stream_in(partition, stream))
-        args += (feed, str(stream), append.expected, append.command_id)
+        after = "" if append.after_us is None else append.after_us
+        args += (feed, str(stream), append.expected, after, append.command_id, len(append.events))
         if append.remember is None:
-            args += (0, "", 0)
+            args.append(0)
         else:
             memories.append(keys.command(stream, append.command_id))
             args += (len(memories), *append.remember)
-        args.append(len(append.events))
         for event in append.events:
             encoded, metadata, occurred = event
             content = _content(append, event)
@@ -179,44 +182,59 @@ def _content(append: Append, event: NewEvent) -> int:
     )
 
 
-def parse_answer(keys: Keys, append: Append, answer: Sequence[Any]) -> Outcome | Exception:
-    """What append.lua answered for one append; what is wrong with it comes back as an error.
+def parse_answers(
+    keys: Keys, appends: Sequence[Append], answers: Sequence[Any]
+) -> list[Outcome | Exception]:
+    """What append.lua answered for each append; what is wrong with one comes back as its error.
 
     Nothing is raised: the other appends of the call are stored, whatever became of this one.
     """
-    if answer[0] == b"committed":  # nearly always, and a match statement takes its time
-        _, version, position, occurred = answer
-        return Committed(version, position, occurred)
+    values = iter(answers)
+    return [
+        # The word is nearly always this one, and a match statement takes its time.
+        Committed(one, two, three)
+        if word == b"committed"
+        else _parse_answer(keys, append, word, one, two)
+        for append, word, one, two, three in zip(
+            appends, values, values, values, values, strict=True
+        )
+    ]
+
+
+def _parse_answer(
+    keys: Keys, append: Append, word: object, one: object, two: object
+) -> Outcome | Exception:
     try:
-        match answer:
-            case [b"duplicate", []]:
+        match word, one, two:
+            case b"duplicate", [], _:
                 return CorruptStore(
                     f"the command {append.command_id} was stored in {append.stream}, where its "
                     "events no longer are: they were lost on the server"
                 )
-            case [b"duplicate", entries]:
+            case b"duplicate", entries, _:
                 return Duplicate(_parse_entries(keys, append.stream, entries))
-            case [b"conflict", int(head), entries]:
+            case b"conflict", int(head), entries:
                 return Conflicted(head, _parse_entries(keys, append.stream, entries))
             case _:
-                return _refusal(append, answer)
+                return _refusal(append, word, one, two)
     except CorruptStore as error:
         return error
 
 
-def _refusal(append: Append, answer: Sequence[Any]) -> Exception:
-    match answer:
-        case [b"reused"]:
+def _refusal(append: Append, word: object, one: object, two: object) -> Exception:
+    match word, one:
+        case b"reused", _:
             return CommandIdReused(append.stream, append.command_id)
-        case [b"backwards", bytes(last)]:
+        case b"backwards", bytes(last):
             return InvalidEvent(
                 f"an event of {append.stream} would lie before its last one, of "
                 f"{moment(int(last)).isoformat()}: occurred_at never goes back within a stream",
                 field="occurred_at",
             )
-        case [b"refused", bytes(message)]:
+        case b"refused", bytes(message):
             return ServerRefused(f"to append to {append.stream}", message.decode())
         case _:
+            answer = (word, one, two)
             return CorruptStore(f"append.lua answered {answer!r}, which this release cannot read")
 
 

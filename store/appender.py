@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import anyio
 
-from whence.store.append import Append, Outcome, append_call, parse_answer
+from whence.store.append import Append, Outcome, append_call, parse_answers
 from whence.store.durability import Durability, TooFewReplicas
 from whence.store.errors import (
     DurabilityRefused,
@@ -43,11 +43,7 @@ class Appender:
 
     async def append(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
         """Make the appends in one call; answers and raises as ``EventStore.append_many``."""
-        answers = await self._resolved(appends)
-        return [
-            parse_answer(self._keys, append, answer)
-            for append, answer in zip(appends, answers, strict=True)
-        ]
+        return parse_answers(self._keys, appends, await self._resolved(appends))
 
     async def _resolved(self, appends: Sequence[Append]) -> list[Any]:
         call = append_call(self._keys, appends)

@@ -64,7 +64,7 @@ async def test_without_the_row_check_a_row_is_continued_behind_its_gap(
 async def test_without_the_memory_check_the_checker_finds_commands_stored_twice(
     monkeypatch: pytest.MonkeyPatch, valkey_url: str, namespace: str, tmp_path: Path
 ) -> None:
-    mutated(monkeypatch, "memory and repeated(key, head, at, memory)", "false")
+    mutated(monkeypatch, "if memory then\n    local word", "if false then\n    local word")
     paths = [tmp_path / "one", tmp_path / "two"]
     work = Work(seed=1, aggregates=5)
     keyed = [task for number in range(400) if (task := work.command(number)).keyed]

@@ -119,7 +119,7 @@ async def test_the_reader_may_examine_the_server(as_user: Callable[..., str]) ->
     assert not [finding for finding in findings if finding.found == "cannot see"]
 
 
-@pytest.mark.parametrize("command", ["evalsha", "xadd", "xrevrange", "time"])
+@pytest.mark.parametrize("command", ["evalsha", "xadd", "xread", "time"])
 async def test_a_user_who_may_not_append_is_told_the_command(
     as_user: Callable[..., str], command: str, server: PlainServer
 ) -> None:

@@ -88,13 +88,13 @@ def test_without_a_url_it_says_what_to_do(tmp_path: Path) -> None:
     ("old", "new", "noticed_by"),
     [
         ("and stored_by(key, expected, command, count)", "and false", "the_same_command_again"),
-        ("local repetition = memory and", "local repetition = false and", "at_any_version"),
-        ("if body ~= ARGV[at + 5] then", "if false then", "refused_for_another_command"),
+        ("if word then", "if false then", "at_any_version"),
+        ("if body ~= ARGV[at + 7] then", "if false then", "refused_for_another_command"),
         ("head.version ~= expected or head.broken", "head.broken", "one_of_many_writers"),
         ("head.version ~= expected or head.broken", "head.version ~= expected", "filled_its_gap"),
         ("if moment < last then", "if false then", "going_back"),
-        ("last = math.max(now, last)", "last = now", "clock_that_was_set_back"),
-        ("'PX', ARGV[append.at + 6]", "'PX', '100000000000'", "and_no_longer"),
+        ("return math.max(now, last)", "return now", "clock_that_was_set_back"),
+        ("'PX', ARGV[append.at + 8]", "'PX', '100000000000'", "and_no_longer"),
     ],
 )
 def test_a_store_with_one_check_less_does_not_pass(

@@ -70,6 +70,7 @@ def append_of(
     command: str = "",
     at: datetime | None = None,
     remember: Remember | None = None,
+    after_us: int | None = None,
 ) -> Append:
     """An append; with ``at`` each event occurs a minute after the one before."""
     occurred: list[int | None] = [None] * len(events)
@@ -83,4 +84,4 @@ def append_of(
         NewEvent(registry.encode(event), b"", moment)
         for event, moment in zip(events, occurred, strict=True)
     ]
-    return Append(stream, expected, command or _ids.next(), new, remember)
+    return Append(stream, expected, command or _ids.next(), new, remember, after_us)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from whence.store.append import Committed
+from whence.store.append import Committed, Conflicted
 from whence.store.errors import (
     ChecksumMismatch,
     CorruptStore,
@@ -32,6 +32,39 @@ class Damage(Suite):
 
         with pytest.raises(StreamGap, match="version 5 where 4 should be"):
             await events_of(store, account())
+
+    async def test_a_missing_version_does_not_bring_a_writer_who_is_behind_to_the_end(
+        self, store: EventStore
+    ) -> None:
+        await ten_events(store)
+        await store.ask("XDEL", store.keys.stream(account()), "0-4")
+
+        behind = append_of(account(), 9, Deposited(9), after_us=1)
+        outcomes = await store.append_many([append_of(account("sound"), 0, Opened("bob")), behind])
+
+        assert isinstance(outcomes[0], Committed)
+        assert isinstance(outcomes[1], Conflicted)
+        assert outcomes[1].head == 10
+
+    async def test_a_missing_version_does_not_keep_the_next_one_out(
+        self, store: EventStore
+    ) -> None:
+        await ten_events(store)
+        await store.ask("XDEL", store.keys.stream(account()), "0-4")
+
+        outcome = await store.append(append_of(account(), 10, Deposited(10), after_us=1))
+
+        assert isinstance(outcome, Committed)
+        assert outcome.version == 11
+
+    async def test_a_missing_position_is_not_given_again(self, store: EventStore) -> None:
+        await ten_events(store)
+        await store.ask("XDEL", store.keys.feed(store.keys.partition(account())), "0-4")
+
+        outcome = await store.append(append_of(account(), 10, Deposited(10)))
+
+        assert isinstance(outcome, Committed)
+        assert outcome.position == 11
 
     async def test_changed_bytes_are_noticed(self, store: EventStore) -> None:
         await ten_events(store)
@@ -111,6 +144,6 @@ class Damage(Suite):
         await store.ask("XADD", store.keys.stream(account()), "1-0", "name", "value")
 
         with pytest.raises(ServerRefused, match="not written by Whence"):
-            await store.append(append_of(account(), 1, Opened("ann")))
+            await store.append(append_of(account(), 1, Opened("ann"), after_us=1))
         with pytest.raises(CorruptStore, match="an entry that Whence did not write"):
             await events_of(store, account())

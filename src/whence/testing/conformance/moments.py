@@ -7,6 +7,7 @@ import pytest
 from whence.store.append import Committed
 from whence.store.errors import InvalidEvent
 from whence.store.eventstore import EventStore
+from whence.store.recorded import microseconds
 from whence.testing.conformance.accounts import NOON, Deposited, Opened, account, append_of
 from whence.testing.conformance.reads import feed_of
 from whence.testing.conformance.suite import Suite
@@ -86,5 +87,22 @@ class Moments(Suite):
         outcome = await store.append(append_of(account(), 1, Deposited(1)))
 
         assert isinstance(outcome, Committed)
+        records = [record async for record in store.read(account())]
+        assert [r.occurred_at for r in records] == [future, future]
+
+    async def test_a_writer_who_tells_the_last_moment_gets_the_same_answers(
+        self, store: EventStore
+    ) -> None:
+        future = NOON.replace(year=2100)
+        await store.append(append_of(account(), 0, Opened("ann"), at=future))
+        told = microseconds(future)
+
+        earlier = append_of(account(), 1, Deposited(1), at=NOON, after_us=told)
+        with pytest.raises(InvalidEvent, match="2100-01-31T12:00:00"):
+            await store.append(earlier)
+        outcome = await store.append(append_of(account(), 1, Deposited(1), after_us=told))
+
+        assert isinstance(outcome, Committed)
+        assert (outcome.version, outcome.position, outcome.occurred_at_us) == (2, 2, told)
         records = [record async for record in store.read(account())]
         assert [r.occurred_at for r in records] == [future, future]
