@@ -28,7 +28,7 @@ READS = 0.04
 REPETITIONS = 0.15  # most meet a command without a key, and become a command of their own
 KEYED = 0.3
 INSISTING = 0.05
-# A repetition is of one of the last so many commands: some of those are still under way.
+# Some of the last so many commands are still under way.
 BACK = 60
 
 
@@ -45,11 +45,16 @@ class Task(NamedTuple):
 
 
 class Work:
-    """The commands of a seed by their numbers: the same ones in every process."""
+    """The commands of a seed by their numbers: the same ones in every process.
 
-    def __init__(self, seed: int, aggregates: int) -> None:
+    Args:
+        back: a repetition is of one of the last so many commands.
+    """
+
+    def __init__(self, seed: int, aggregates: int, *, back: int = BACK) -> None:
         self._seed = seed
         self._aggregates = aggregates
+        self._back = back
 
     def task(self, number: int) -> Task | str:
         """What to do: a command, which may be an earlier one again, or the id to read."""
@@ -57,8 +62,8 @@ class Work:
         roll = chance.random()
         if roll < READS:
             return str(chance.randrange(self._aggregates))
-        if roll < READS + REPETITIONS and number > BACK:
-            earlier = self.command(number - chance.randint(1, BACK))
+        if roll < READS + REPETITIONS and number > self._back:
+            earlier = self.command(number - chance.randint(1, self._back))
             if earlier.keyed:
                 return earlier
         return self.command(number)

@@ -171,6 +171,23 @@ class Recorder:
         os.close(self._file)
 
 
+class MemoryRecorder(Recorder):
+    """Keeps the history of a process that is simulated in this one."""
+
+    def __init__(self, process: str) -> None:
+        self.process = process
+        self._number = 0
+        self._lines: list[_Line] = []
+
+    def _write(self, line: _Line) -> None:
+        self._lines.append(line)
+
+    def history(self) -> History:
+        history = History([], [])
+        _collect(history, self._lines)
+        return history
+
+
 def recorded(paths: Iterable[Path]) -> History:
     """The history in the files of recorders; processes may still be writing.
 
@@ -179,14 +196,13 @@ def recorded(paths: Iterable[Path]) -> History:
     """
     history = History([], [])
     for path in paths:
-        _collect(history, path.read_bytes().split(b"\n")[:-1])
+        _collect(history, map(_decoder.decode, path.read_bytes().split(b"\n")[:-1]))
     return history
 
 
-def _collect(history: History, lines: Iterable[bytes]) -> None:
+def _collect(history: History, lines: Iterable[_Line]) -> None:
     open_: dict[tuple[str, int], Sent] = {}
-    for encoded in lines:
-        line = _decoder.decode(encoded)
+    for line in lines:
         if isinstance(line, Sent):
             open_[line.process, line.number] = line
         elif isinstance(line, Answered):

@@ -10,6 +10,7 @@ from tests.faults.commander import Commander, Work
 from tests.faults.domain import model
 from tests.faults.history import Recorder, recorded
 from tests.faults.log import log_of
+from tests.faults.mutation import mutated
 from tests.faults.proxy import proxy_to
 from tests.faults.test_lost_replies import FirstOnly
 from tests.store.domain import Deposited, Opened, account, append_of
@@ -17,20 +18,18 @@ from whence import Runtime
 from whence.store import append as append_module
 from whence.store.append import Conflicted
 from whence.store.eventstore import EventStore, open_store
-from whence.store.script import Script, store_script
-
-
-def mutated(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
-    script = store_script("append")
-    assert script.source.count(old) == 1, f"append.lua no longer has {old!r}"
-    source = script.source.replace(old, new)
-    monkeypatch.setattr(append_module, "_SCRIPT", Script.of("append", source))
 
 
 async def test_without_the_command_id_check_a_lost_answer_becomes_a_false_conflict(
     monkeypatch: pytest.MonkeyPatch, valkey_url: str, namespace: str
 ) -> None:
-    mutated(monkeypatch, "and stored_by(key, expected, command, count)", "and false")
+    mutated(
+        monkeypatch,
+        append_module,
+        "_SCRIPT",
+        "and stored_by(key, expected, command, count)",
+        "and false",
+    )
     async with proxy_to(valkey_url) as proxy, open_store(proxy.url, namespace=namespace) as store:
         proxy.lose_reply = FirstOnly(b"committed")
 
@@ -42,7 +41,13 @@ async def test_without_the_command_id_check_a_lost_answer_becomes_a_false_confli
 async def test_without_the_version_check_two_writers_overwrite_each_other(
     monkeypatch: pytest.MonkeyPatch, store: EventStore
 ) -> None:
-    mutated(monkeypatch, "if head.version ~= expected or head.broken then", "if false then")
+    mutated(
+        monkeypatch,
+        append_module,
+        "_SCRIPT",
+        "if head.version ~= expected or head.broken then",
+        "if false then",
+    )
     await store.append(append_of(account(), 0, Opened("ann")))
 
     # The stream itself refuses the second version 1, halfway through the script.
@@ -53,7 +58,13 @@ async def test_without_the_version_check_two_writers_overwrite_each_other(
 async def test_without_the_row_check_a_row_is_continued_behind_its_gap(
     monkeypatch: pytest.MonkeyPatch, store: EventStore
 ) -> None:
-    mutated(monkeypatch, "head.version ~= expected or head.broken", "head.version ~= expected")
+    mutated(
+        monkeypatch,
+        append_module,
+        "_SCRIPT",
+        "head.version ~= expected or head.broken",
+        "head.version ~= expected",
+    )
     await store.append(append_of(account(), 0, Opened("eve")))
 
     await store.append_many([append_of(account(), v, Deposited(v)) for v in range(3)])
@@ -64,7 +75,8 @@ async def test_without_the_row_check_a_row_is_continued_behind_its_gap(
 async def test_without_the_memory_check_the_checker_finds_commands_stored_twice(
     monkeypatch: pytest.MonkeyPatch, valkey_url: str, namespace: str, tmp_path: Path
 ) -> None:
-    mutated(monkeypatch, "if memory then\n    local word", "if false then\n    local word")
+    old, new = "if memory then\n    local word", "if false then\n    local word"
+    mutated(monkeypatch, append_module, "_SCRIPT", old, new)
     paths = [tmp_path / "one", tmp_path / "two"]
     work = Work(seed=1, aggregates=5)
     keyed = [task for number in range(400) if (task := work.command(number)).keyed]

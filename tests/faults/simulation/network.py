@@ -1,0 +1,270 @@
+"""The network between the hosts and the server: slow, lossy, and now and then a liar."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from tests.faults.simulation.host import HOST, Host
+from tests.faults.simulation.server import Blocked, Server
+
+# Seconds: how long a packet takes, at least and at most.
+FASTEST = 0.0002
+SLOWEST = 0.005
+# Seconds after which what was held up comes through, when its sender has long given up.
+LATE = (5.0, 20.0)
+# Seconds until the server notices that a client has gone.
+FAREWELL = 0.5
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """How often each packet or connection meets a fault, from 0 to 1.
+
+    Attributes:
+        refused: a connection is refused.
+        unanswered: a connection is never made; its caller waits in vain.
+        lost_request: a packet does not arrive, or only its first bytes; then the connection ends.
+        lost_reply: what the server answers does not arrive; then the connection ends.
+        silence: from here on neither side hears of the other again.
+        late: the same, but what was sent arrives when its sender has given up.
+        repeated: a packet arrives a second time, later and from nowhere.
+        slow: a packet takes up to a second.
+    """
+
+    refused: float = 0.0
+    unanswered: float = 0.0
+    lost_request: float = 0.0
+    lost_reply: float = 0.0
+    silence: float = 0.0
+    late: float = 0.0
+    repeated: float = 0.0
+    slow: float = 0.0
+
+
+CALM = Rates()
+
+
+class Network:
+    """Connects hosts to the one server. ``rates`` may be changed at any time."""
+
+    def __init__(self, server: Server, chance: random.Random, rates: Rates) -> None:
+        self.server = server
+        self.chance = chance
+        self.rates = rates
+        self.faults: dict[str, int] = {}
+        self._links: list[Link] = []
+
+    def meets(self, fault: str) -> bool:
+        """Whether this packet or connection meets the fault."""
+        rate: float = getattr(self.rates, fault)
+        met = rate > 0 and self.chance.random() < rate
+        if met:
+            self.faults[fault] = self.faults.get(fault, 0) + 1
+        return met
+
+    def delay(self) -> float:
+        if self.meets("slow"):
+            return self.chance.uniform(SLOWEST, 1.0)
+        return self.chance.uniform(FASTEST, SLOWEST)
+
+    async def connect(
+        self, protocol_factory: Callable[[], asyncio.Protocol]
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        await asyncio.sleep(self.delay())
+        if self.meets("unanswered"):
+            await asyncio.sleep(60)
+        if self.server.down or self.meets("refused"):
+            raise ConnectionRefusedError("the simulated server refuses the connection")
+        protocol = protocol_factory()
+        link = Link(self, protocol)
+        self._links.append(link)
+        protocol.connection_made(link)
+        return link, protocol
+
+    def cut_all(self) -> None:
+        """End every connection, as when the server ends."""
+        for link in self._links:
+            link.cut()
+
+    def bury(self, host: Host) -> None:
+        """The connections of a host that was killed: the server learns of it a little later."""
+        for link in self._links:
+            if link.host is host:
+                link.hang_up()
+
+
+class Link(asyncio.Transport):
+    """One connection: the client's transport, and what the server does with its bytes."""
+
+    def __init__(self, network: Network, protocol: asyncio.Protocol) -> None:
+        super().__init__()
+        self.host = HOST.get()
+        self._network = network
+        self._protocol: asyncio.BaseProtocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._client = copy_context()
+        self._closed = False  # on the client's side
+        self._mute = False  # nothing reaches the client any more
+        self._gone = False  # on the server's side
+        self._arrives = 0.0
+        self._answers = 0.0
+        # Whatever the order in which callbacks run, bytes keep theirs.
+        self._under_way: deque[Callable[[], None]] = deque()
+        self._unheard: deque[bytes] = deque()
+        self._reader = network.server.reader()
+        self._blocked: Blocked | None = None
+
+    # The client's side
+
+    def write(self, data: Any) -> None:
+        if not self._closed and not self._mute:
+            self._send(bytes(data))
+
+    def _send(self, data: bytes) -> None:
+        network = self._network
+        arrival = self._arrives = max(self._arrives, self._loop.time() + network.delay())
+        if network.meets("lost_request"):
+            self._arrive(arrival, self._lose, data[: network.chance.randrange(len(data) + 1)])
+        elif network.meets("lost_reply"):
+            self._mute = True
+            self._arrive(arrival, self._lose, data)
+        elif network.meets("silence"):
+            self._mute = True
+        elif network.meets("late"):
+            self._mute = True
+            self._arrives = arrival + network.chance.uniform(*LATE)
+            self._arrive(self._arrives, self._receive, data)
+        else:
+            self._arrive(arrival, self._receive, data)
+            if network.meets("repeated"):
+                again = arrival + network.chance.uniform(0, LATE[1])
+                self._at(again, Link.from_nowhere, network, data)
+
+    def _arrive(self, when: float, then: Callable[[bytes], None], data: bytes) -> None:
+        self._under_way.append(partial(then, data))
+        self._at(when, self._next_arrival)
+
+    def _next_arrival(self) -> None:
+        self._under_way.popleft()()
+
+    @staticmethod
+    def from_nowhere(network: Network, data: bytes) -> None:
+        """Bytes on a connection whose replies nobody reads."""
+        link = Link(network, asyncio.Protocol())
+        link._mute = True
+        link._receive(data)
+        link._leave()
+
+    def _lose(self, data: bytes) -> None:
+        self._receive(data)
+        self.cut()
+
+    def is_closing(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._loop.call_soon(self._lost, None, context=self._client.copy())
+            self.hang_up()
+
+    abort = close
+
+    def _lost(self, error: Exception | None) -> None:
+        self._protocol.connection_lost(error)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    # In between
+
+    def _at(self, when: float, callback: Callable[..., object], *args: Any) -> None:
+        """In a context of no host: what is under way does not stop with its sender."""
+        self._loop.call_at(when, callback, *args, context=Context())
+
+    def cut(self) -> None:
+        """End the connection; the client hears of it."""
+        self._leave()
+        if not self._closed:
+            self._closed = True
+            error = ConnectionResetError("the simulated connection was cut")
+            self._loop.call_soon(self._lost, error, context=self._client.copy())
+
+    def hang_up(self) -> None:
+        """The client has gone; what it has sent still arrives before that is noticed."""
+        self._mute = True
+        now = self._loop.time()
+        noticed = max(self._arrives, now + self._network.chance.uniform(0, FAREWELL))
+        self._at(noticed, self._leave)
+
+    # The server's side
+
+    def _receive(self, data: bytes) -> None:
+        if self._gone or self._network.server.down:
+            return
+        self._reader.feed(data)
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._blocked is None and not self._gone:
+            command = self._reader.gets()
+            if command is False:
+                return
+            reply = self._network.server.execute(command)
+            if isinstance(reply, Blocked):
+                self._block(reply)
+            else:
+                self._reply(reply)
+
+    def _block(self, blocked: Blocked) -> None:
+        self._blocked = blocked
+        self._network.server.blocked[id(self)] = self._look
+        if blocked.seconds:
+            self._at(self._loop.time() + blocked.seconds, self._unblock, blocked)
+
+    def _look(self) -> None:
+        """Something was written: is it what was waited for?"""
+        blocked = self._blocked
+        if blocked is not None:
+            reply = self._network.server.execute(blocked.command)
+            if not isinstance(reply, Blocked):
+                self._end_of(blocked, reply)
+
+    def _unblock(self, blocked: Blocked) -> None:
+        if self._blocked is blocked:
+            self._end_of(blocked, b"*-1\r\n")
+
+    def _end_of(self, _: Blocked, reply: bytes) -> None:
+        self._blocked = None
+        self._network.server.blocked.pop(id(self), None)
+        self._reply(reply)
+        self._serve()
+
+    def _reply(self, data: bytes) -> None:
+        if not self._mute:
+            network = self._network
+            self._answers = max(self._answers, self._loop.time() + network.delay())
+            self._unheard.append(data)
+            self._loop.call_at(self._answers, self._hear, context=self._client.copy())
+
+    def _hear(self) -> None:
+        data = self._unheard.popleft()
+        if not self._closed:
+            assert isinstance(self._protocol, asyncio.Protocol)
+            self._protocol.data_received(data)
+
+    def _leave(self) -> None:
+        self._gone = True
+        self._blocked = None
+        self._network.server.blocked.pop(id(self), None)

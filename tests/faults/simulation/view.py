@@ -1,0 +1,60 @@
+"""The view of a simulation: a tally that tells an event left out, applied twice or out of order."""
+
+from collections.abc import Container
+from zlib import crc32
+
+import msgspec
+
+from tests.faults.domain import Deposited, Withdrawn, model
+from tests.faults.log import Log
+from whence.projections.projection import Projection, on
+from whence.projections.readmodel import ReadModel
+from whence.projections.views import Views
+from whence.store.ids import StreamId
+from whence.store.keys import Keys
+from whence.store.recorded import Recorded
+
+
+class TallyRow(msgspec.Struct, frozen=True):
+    events: int = 0
+    order: int = 0
+
+
+class Tally(Projection[TallyRow], on_failure="halt"):
+    """One row per account; its order depends on every event that was applied, one by one."""
+
+    @on(Deposited, Withdrawn)
+    def any(self, event: Deposited | Withdrawn, record: Recorded, views: Views[TallyRow]) -> None:
+        data = record.data.decode()
+        views.update(record.id, lambda row: after(row, record.version, data), start=TallyRow())
+
+
+read_model = ReadModel([Tally], model.events)
+tally = read_model.projection("tally")
+
+
+def after(row: TallyRow, version: int, data: str) -> TallyRow:
+    return TallyRow(row.events + 1, crc32(f"{row.order} {version} {data}".encode()))
+
+
+def folded(log: Log) -> dict[str, TallyRow]:
+    """What the view has to be: each event of the log, once, in the order of its stream."""
+    rows: dict[str, TallyRow] = {}
+    for entries in log.streams.values():
+        for entry in entries:
+            id_ = entry.stream.partition("/")[2]
+            rows[id_] = after(rows.get(id_, TallyRow()), entry.version, entry.data)
+    return rows
+
+
+def differences(
+    found: dict[str, TallyRow], log: Log, keys: Keys, partitions: Container[int]
+) -> list[str]:
+    """Each account of these partitions whose row is not what the log says."""
+    wanted = folded(log)
+    return [
+        f"view: account {id_} is {found.get(id_)} and the log makes it {wanted.get(id_)}"
+        for id_ in sorted({*wanted, *found})
+        if found.get(id_) != wanted.get(id_)
+        and keys.partition(StreamId("account", id_)) in partitions
+    ]

@@ -1,0 +1,243 @@
+"""A simulation from its plan to its verdict."""
+
+import asyncio
+import itertools
+import logging
+import random
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from tests.faults.checker import check
+from tests.faults.history import History, MemoryRecorder
+from tests.faults.log import Log, log_of
+from tests.faults.simulation.clock import WallClock, virtual
+from tests.faults.simulation.host import Host
+from tests.faults.simulation.lives import command, opened, rebuild_once, work
+from tests.faults.simulation.loop import Stuck, VirtualLoop
+from tests.faults.simulation.network import CALM, Network
+from tests.faults.simulation.plan import Mishap, Plan
+from tests.faults.simulation.rollback import Backup
+from tests.faults.simulation.server import Server
+from tests.faults.simulation.view import differences, tally
+from whence.projections.query import find
+from whence.projections.status import status
+from whence.store.eventstore import EventStore
+
+# Seconds of virtual time: for all commands, and then for the views.
+COMMANDS_WITHIN = 600.0
+VIEWS_WITHIN = 120.0
+FAREWELL = 30.0
+LOOK = 0.25
+
+
+class Verdict(NamedTuple):
+    """What a simulation has come to.
+
+    Attributes:
+        wrong: broken promises, as sentences with their evidence; empty if all is well.
+        kinds: what kinds of them there are.
+        faults: how often each fault happened.
+        seconds: of virtual time.
+        trace: a number that two runs of one plan have in common.
+    """
+
+    wrong: list[str]
+    kinds: frozenset[str]
+    faults: dict[str, int]
+    attempts: int
+    events: int
+    seconds: float
+    trace: int
+
+
+class World:
+    """The server, the network and the processes of one plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.server = Server()
+        chance = random.Random(f"{plan.chance} network")
+        self.network = Network(self.server, chance, plan.rates)
+        order = random.Random(f"{plan.chance} order")
+        self.loop = VirtualLoop(order, self.network, shuffled=plan.shuffled)  # type: ignore[abstract]
+        self.clock = WallClock(self.loop)
+        self.recorders: list[list[MemoryRecorder]] = [[] for _ in range(plan.commanders)]
+        self.commanders = [Host("") for _ in range(plan.commanders)]
+        self.workers = [Host("") for _ in range(plan.workers)]
+        self.working: dict[int, asyncio.Task[Any]] = {}
+        self.commanding: dict[int, asyncio.Task[Any]] = {}
+        self.rebuilding: list[asyncio.Task[Any]] = []
+        self.failures: list[str] = []
+        self.trace = 0
+        self._backup = Backup(self.server)
+
+    # Processes
+
+    def start_commander(self, slot: int) -> None:
+        recorders = self.recorders[slot]
+        self.commanders[slot] = host = Host(f"commander {slot}.{len(recorders)}")
+        self.commanding[slot] = self.loop.spawn(
+            host, self._kept(command(self.plan, slot, len(recorders), recorders))
+        )
+
+    def start_worker(self, slot: int) -> None:
+        self.workers[slot] = host = Host(f"worker {slot}")
+        self.working[slot] = self.loop.spawn(host, self._kept(work(self.plan)))
+
+    async def _kept(self, life: Coroutine[Any, Any, None]) -> None:
+        """A process that ends with an error is a finding."""
+        try:
+            await life
+        except Exception as error:  # whatever it is
+            lines = "".join(traceback.format_exception(error))
+            self.failures.append(f"crashed: a process ended with {error!r}\n{lines}")
+
+    # What goes wrong
+
+    async def mishaps(self) -> None:
+        for mishap in self.plan.mishaps:
+            await asyncio.sleep(max(0.0, mishap.at - self.loop.time()))
+            self.network.faults[mishap.kind] = self.network.faults.get(mishap.kind, 0) + 1
+            self._befall(mishap)
+
+    def _befall(self, mishap: Mishap) -> None:
+        work = mishap.kind.endswith("worker")
+        hosts = self.workers if work else self.commanders
+        start = self.start_worker if work else self.start_commander
+        match mishap.kind:
+            case "kill commander" | "kill worker":
+                self._kill(hosts, start, mishap.number, mishap.length)
+            case "pause commander" | "pause worker":
+                hosts[mishap.number].paused_until = self.loop.time() + mishap.length
+            case "restart server":
+                self._restart(mishap.length)
+            case "forget scripts":
+                self.server.forget_scripts()
+            case "jump clock":
+                self.clock.skew += mishap.length
+            case "rebuild":
+                rebuilding = self._kept(rebuild_once(self.plan))
+                self.rebuilding.append(self.loop.spawn(Host("rebuild"), rebuilding))
+            case "roll back":
+                self._roll_back()
+
+    def _kill(
+        self, hosts: list[Host], start: Callable[[int], None], number: int, seconds: float
+    ) -> None:
+        """kill -9, and the next life of the process some seconds later."""
+        host = hosts[number]
+        if not host.dead:  # else it is about to be started already
+            host.dead = True
+            self.network.bury(host)
+            self.loop.call_later(seconds, start, number)
+
+    def _restart(self, seconds: float) -> None:
+        self.server.down = True
+        self.network.cut_all()
+        self.server.forget_scripts()
+        self.loop.call_later(seconds, setattr, self.server, "down", False)
+
+    def _roll_back(self) -> None:
+        """The log loses its newest events; the views, as in another database, do not."""
+        for slot in range(self.plan.commanders):
+            self._kill(self.commanders, self.start_commander, slot, 1.0)
+        self._restart(0.5)
+        self._backup.restore()
+
+    # From the beginning to the end
+
+    async def run(self) -> tuple[Log, list[str]]:
+        """The log at the end, and what is wrong with the view."""
+        for slot in range(self.plan.commanders):
+            self.start_commander(slot)
+        for slot in range(self.plan.workers):
+            self.start_worker(slot)
+        if self.plan.rolls_back:
+            first = next(m.at for m in self.plan.mishaps if m.kind == "roll back")
+            self.loop.call_later(first * 0.6, self._backup.take)
+        trouble = self.loop.create_task(self.mishaps())
+        await trouble
+        await self._until(self._all_up, COMMANDS_WITHIN, "the processes come back")
+        await self._until(self._all_commanded, COMMANDS_WITHIN, "the commands end")
+        self.network.rates = CALM
+        async with opened(self.plan) as store:
+            halted = await self._settled(store)
+            self.trace = self.network.chance.getrandbits(32) ^ self.loop.steps
+            for task in self.working.values():
+                task.cancel()
+            await asyncio.wait(self.working.values(), timeout=FAREWELL)
+            page = await find(store, tally, limit=1_000)
+            log = await log_of(store)
+            silent = [number for number in range(self.plan.partitions) if number not in halted]
+            return log, differences(dict(page.rows), log, store.keys, silent)
+
+    def _all_commanded(self) -> bool:
+        return all(task.done() for task in [*self.commanding.values(), *self.rebuilding])
+
+    def _all_up(self) -> bool:
+        """Nobody is to be started yet."""
+        dead = any(host.dead for host in [*self.commanders, *self.workers])
+        return not (dead or self.server.down)
+
+    async def _until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        give_up = self.loop.time() + seconds
+        while not condition():
+            if self.loop.time() > give_up:
+                raise Stuck(f"{what}: not within {seconds} s")
+            await asyncio.sleep(LOOK)
+
+    async def _settled(self, store: EventStore) -> list[int]:
+        """Wait until each partition is at the head of its feed or says why not."""
+        give_up = self.loop.time() + VIEWS_WITHIN
+        while True:
+            found = await status(store, tally)
+            halted = [each.partition for each in found if each.failure]
+            # Ahead of a log that was rolled back is not at its head either.
+            behind = [each for each in found if each.position != each.head and not each.failure]
+            if not behind:
+                if halted and not self.plan.rolls_back:
+                    self.failures += [f"halted: {each.failure}" for each in found if each.failure]
+                return halted
+            if self.loop.time() > give_up:
+                raise Stuck(f"a view does not come to the head of the log: {behind}")
+            await asyncio.sleep(LOOK)
+
+    def history(self) -> History:
+        history = History([], [])
+        for recorder in itertools.chain.from_iterable(self.recorders):
+            attempts, reads = recorder.history()
+            history.attempts.extend(attempts)
+            history.reads.extend(reads)
+        return history
+
+
+def simulate(plan: Plan) -> Verdict:
+    """Run a plan; the same plan has the same verdict, whenever and wherever it is run."""
+    logging.disable(logging.CRITICAL)
+    world = World(plan)
+    wrong: list[str] = []
+    kinds: set[str] = set()
+    events = 0
+    try:
+        with virtual(world.loop, world.clock, random.Random(f"{plan.chance} dice")):
+            try:
+                log, differing = world.loop.run_until_complete(world.run())
+            except Stuck as stuck:
+                wrong.append(f"stuck: {stuck}")
+            else:
+                events = sum(map(len, log.streams.values()))
+                wrong += differing
+                for found in check(world.history(), log) if not plan.rolls_back else ():
+                    kinds.add(found.kind)
+                    wrong.append(str(found))
+            seconds = world.loop.time()
+            world.network.cut_all()
+            world.loop.finish()
+    finally:
+        logging.disable(logging.NOTSET)
+    wrong += world.failures
+    kinds |= {sentence.partition(":")[0] for sentence in wrong}
+    attempts = len(world.history().attempts)
+    faults = world.network.faults
+    return Verdict(wrong, frozenset(kinds), faults, attempts, events, seconds, world.trace)
