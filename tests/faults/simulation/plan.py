@@ -38,8 +38,10 @@ class Mishap(msgspec.Struct, frozen=True):
 
     Attributes:
         at: seconds of virtual time.
-        number: of the process, where there are several.
-        length: seconds of a pause or an outage; of a clock, by how much it jumps.
+        number: of the process, where there are several; of a log that is rolled back, how many
+            events the views have before.
+        length: seconds of a pause or an outage; of a clock, by how much it jumps; of a log that is
+            rolled back, until the workers start again.
     """
 
     at: float
@@ -82,13 +84,15 @@ def plan_of(seed: int) -> Plan:
         for kind in kinds
         for _ in range(chance.randint(1, 2))
     ]
+    commands = chance.randint(10, 40)
     if chance.random() < 0.06:
-        mishaps.append(Mishap(chance.uniform(0.1, 2.0), "roll back", 0, 0.0))
+        mishaps.append(Mishap(0.05, "roll back", chance.randint(1, 8), chance.choice([0.1, 6.0])))
+        commands += 30  # so that the log grows again beyond the place where the views stand
     return Plan(
         chance=seed,
         commanders=commanders,
         workers=workers,
-        commands=chance.randint(10, 40),
+        commands=commands,
         aggregates=chance.randint(1, 5),
         partitions=chance.randint(1, 3),
         callers=chance.randint(1, 4),

@@ -1,31 +1,54 @@
 """A log that loses its newest events, as a restored backup or a failover can make it."""
 
+import random
+from typing import NamedTuple
+
 from tests.faults.simulation.server import Server
 
 Entry = tuple[bytes, list[bytes]]
 
 
-class Backup:
-    """The log as it was at a moment: the streams, the feeds, and what command ids have stored."""
+class Standing(NamedTuple):
+    """A partition by its hash tag, and the position of the view that stands on it."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._streams: dict[bytes, list[Entry]] = {}
-        self._remembered: set[bytes] = set()
+    tag: str
+    position: int
 
-    def take(self) -> None:
-        self._streams = {key: self._server.ask("XRANGE", key, "-", "+") for key in self._log()}
-        self._remembered = set(self._server.ask("KEYS", "*:cmd:*"))
 
-    def restore(self) -> None:
-        """What came after the backup is gone; the views stay, as if in another database."""
-        lost = [*self._log(), *self._server.ask("KEYS", "*:snap:*")]
-        lost += [key for key in self._server.ask("KEYS", "*:cmd:*") if key not in self._remembered]
-        for key in lost:
-            self._server.ask("DEL", key)
-        for key, entries in self._streams.items():
-            for entry_id, fields in entries:
-                self._server.ask("XADD", key, entry_id, *fields)
+def standings(server: Server) -> list[Standing]:
+    """Where the views stand, in the order of their partitions."""
+    keys = sorted(key.decode() for key in server.ask("KEYS", "*:cp:*"))
+    return [
+        Standing(key.partition(":cp:")[0], int(server.ask("HGET", key, "position") or 0))
+        for key in keys
+    ]
 
-    def _log(self) -> list[bytes]:
-        return [*self._server.ask("KEYS", "*:e:*"), *self._server.ask("KEYS", "*:feed")]
+
+def roll_back(server: Server, chance: random.Random) -> None:
+    """Let each log end before the event that its view stands on; the view stays as it is."""
+    for tag, position in standings(server):
+        if position:
+            _cut(server, tag, chance.randrange(position))
+
+
+def _cut(server: Server, tag: str, last: int) -> None:
+    """Forget what lies behind a position, and what commands and snapshots know of it."""
+    for kind in ("snap", "cmd"):  # a command whose memory is gone is one that was not seen
+        for key in server.ask("KEYS", f"{tag}:{kind}:*"):
+            server.ask("DEL", key)
+    _keep(server, f"{tag}:feed", server.ask("XRANGE", f"{tag}:feed", "-", f"0-{last}"))
+    for key in server.ask("KEYS", f"{tag}:e:*"):
+        entries: list[Entry] = server.ask("XRANGE", key, "-", "+")
+        _keep(server, key, [each for each in entries if _position(each) <= last])
+
+
+def _keep(server: Server, key: str | bytes, entries: list[Entry]) -> None:
+    # Added anew, for a stream remembers the last id that it had.
+    server.ask("DEL", key)
+    for entry_id, fields in entries:
+        server.ask("XADD", key, entry_id, *fields)
+
+
+def _position(entry: Entry) -> int:
+    fields = entry[1]
+    return int(fields[2 * fields[::2].index(b"p") + 1])

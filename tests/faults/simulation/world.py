@@ -17,18 +17,22 @@ from tests.faults.simulation.lives import command, opened, rebuild_once, work
 from tests.faults.simulation.loop import Stuck, VirtualLoop
 from tests.faults.simulation.network import CALM, Network
 from tests.faults.simulation.plan import Mishap, Plan
-from tests.faults.simulation.rollback import Backup
+from tests.faults.simulation.rollback import roll_back, standings
 from tests.faults.simulation.server import Server
 from tests.faults.simulation.view import differences, tally
 from whence.projections.query import find
 from whence.projections.status import status
 from whence.store.eventstore import EventStore
 
-# Seconds of virtual time: for all commands, and then for the views.
+# Seconds of virtual time: for all commands, then for the views, and for the workers to leave.
 COMMANDS_WITHIN = 600.0
 VIEWS_WITHIN = 120.0
 FAREWELL = 30.0
+# Between two looks whether something has come about; of a rollback, which is about a moment.
 LOOK = 0.25
+OFTEN = 0.01
+# How long the server is away when its log is rolled back.
+OUTAGE = 0.2
 
 
 class Verdict(NamedTuple):
@@ -70,7 +74,6 @@ class World:
         self.rebuilding: list[asyncio.Task[Any]] = []
         self.failures: list[str] = []
         self.trace = 0
-        self._backup = Backup(self.server)
 
     # Processes
 
@@ -120,7 +123,7 @@ class World:
                 rebuilding = self._kept(rebuild_once(self.plan))
                 self.rebuilding.append(self.loop.spawn(Host("rebuild"), rebuilding))
             case "roll back":
-                self._roll_back()
+                self._when_seen(mishap.number, mishap.length)
 
     def _kill(
         self, hosts: list[Host], start: Callable[[int], None], number: int, seconds: float
@@ -138,12 +141,21 @@ class World:
         self.server.forget_scripts()
         self.loop.call_later(seconds, setattr, self.server, "down", False)
 
-    def _roll_back(self) -> None:
+    def _when_seen(self, events: int, seconds: float) -> None:
+        """Roll the log back once the views have so many events, which may never be."""
+        if sum(each.position for each in standings(self.server)) >= events:
+            self._roll_back(seconds)
+        elif not self._all_commanded():
+            self.loop.call_later(OFTEN, self._when_seen, events, seconds)
+
+    def _roll_back(self, seconds: float) -> None:
         """The log loses its newest events; the views, as in another database, do not."""
         for slot in range(self.plan.commanders):
-            self._kill(self.commanders, self.start_commander, slot, 1.0)
-        self._restart(0.5)
-        self._backup.restore()
+            self._kill(self.commanders, self.start_commander, slot, OUTAGE)
+        for slot in range(self.plan.workers):
+            self._kill(self.workers, self.start_worker, slot, OUTAGE + seconds)
+        self._restart(OUTAGE)
+        roll_back(self.server, self.network.chance)
 
     # From the beginning to the end
 
@@ -153,9 +165,6 @@ class World:
             self.start_commander(slot)
         for slot in range(self.plan.workers):
             self.start_worker(slot)
-        if self.plan.rolls_back:
-            first = next(m.at for m in self.plan.mishaps if m.kind == "roll back")
-            self.loop.call_later(first * 0.6, self._backup.take)
         trouble = self.loop.create_task(self.mishaps())
         await trouble
         await self._until(self._all_up, COMMANDS_WITHIN, "the processes come back")
