@@ -10,12 +10,12 @@ from whence.projections.notes import encode
 from whence.store.errors import CorruptStore, LeaseLost, ServerRefused, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.script import Script, ScriptCall, run_scripts
-from whence.store.wire import Arg, ServerError, Wire
+from whence.store.wire import Arg, Command, ServerError, Wire
 
 _LUA = Path(__file__).parent / "lua"
 COMMIT = Script.read(_LUA / "commit.lua")
-RESET = Script.read(_LUA / "reset.lua")
 HALT = Script.read(_LUA / "halt.lua")
+DROP = Script.read(_LUA / "drop.lua")
 
 
 class Checkpoints:
@@ -31,9 +31,7 @@ class Checkpoints:
         self._projection = projection
         self._wire = wire
 
-    async def take(
-        self, leases: Sequence[Lease], *, anew: bool = False
-    ) -> Mapping[int, WhenceError]:
+    async def take(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
         """Nothing to do: the script that gave a lease has read its checkpoint."""
         return {}
 
@@ -51,26 +49,43 @@ class Checkpoints:
                 move(lease, change)
         return outcomes
 
-    async def reset(
-        self, leases: Sequence[Lease], *, forget_skips: bool = False
-    ) -> list[WhenceError | None]:
-        """Empty the views and set their checkpoints before the first event; answers as above.
+    async def show(self) -> None:
+        """Nothing to do: who reads rows in Redis asks which generation is live."""
 
-        Nothing is parked then. Skipped events stay so, unless ``forget_skips``.
+    async def skip_as(self, other: str) -> None:
+        """Skip what is skipped in another generation; raises ServerRefused as well."""
+        await self._write(
+            [
+                ("COPY", self._keys.skipped(n, other), self._keys.skipped(n, self._projection))
+                for n in range(self._keys.partitions)
+            ]
+        )
+
+    async def drop(self, hold_ms: int = 0) -> None:
+        """Remove all that there is of this generation; raises ServerRefused as well.
+
+        Nobody takes a partition of it for ``hold_ms`` milliseconds: a worker that was paused just
+        then would fill keys that nobody looks for.
         """
-        skips = "forget" if forget_skips else "keep"
+        kinds = (
+            self._keys.lease,
+            self._keys.checkpoint,
+            self._keys.view,
+            self._keys.parked,
+            self._keys.skipped,
+            self._keys.asked,
+        )
         calls = [
-            ScriptCall(RESET, self._all_keys(lease), [lease.epoch, self._log, skips])
-            for lease in leases
+            ScriptCall(
+                DROP,
+                [*(key(n, self._projection) for key in kinds), self._keys.feed(n)],
+                [hold_ms, self._projection],
+            )
+            for n in range(self._keys.partitions)
         ]
-        outcomes = await self._run(leases, calls)
-        for lease, error in zip(leases, outcomes, strict=True):
-            if error is None:
-                lease.position, lease.anchor, lease.log = 0, "", self._log
-                lease.parked.clear()
-                if forget_skips:
-                    lease.skipped.clear()
-        return outcomes
+        for call, answer in zip(calls, await run_scripts(self._wire, calls), strict=True):
+            if isinstance(answer, ServerError):
+                raise ServerRefused(f"{call.script.name}.lua on {call.keys[0]!s}", str(answer))
 
     async def close(self) -> None:
         """Nothing to do: the wire is the caller's."""
@@ -118,6 +133,11 @@ class Checkpoints:
         args += map(str, change.answered)
         return ScriptCall(COMMIT, self._all_keys(lease), args)
 
+    async def _write(self, commands: Sequence[Command]) -> None:
+        for command, reply in zip(commands, await self._wire.call(commands), strict=True):
+            if isinstance(reply, ServerError):
+                raise ServerRefused(" ".join(map(str, command[:2])), str(reply))
+
     async def _run(
         self, leases: Sequence[Lease], calls: Sequence[ScriptCall]
     ) -> list[WhenceError | None]:
@@ -129,7 +149,7 @@ class Checkpoints:
 
     def _error(self, lease: Lease, call: ScriptCall, answer: Any) -> WhenceError | None:
         match answer:
-            case [b"committed" | b"reset" | b"noted" | b"mirrored"]:
+            case [b"committed" | b"noted" | b"mirrored"]:
                 return None
             case [b"fenced", _, _]:
                 return LeaseLost(self._projection, lease.partition)

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from whence.projections.generations import generations_command
+from whence.projections.live import assumed, has_moved
 from whence.projections.notes import parse_notes
 from whence.projections.projection import Projector
 from whence.store.errors import EventParked, InvalidInput, ViewBehind, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_pointers
 from whence.store.ids import entry_id
+from whence.store.wire import Command
 
 # Seconds that a view has to come to a position.
 WAIT_WITHIN = 5.0
@@ -35,8 +38,8 @@ class LogPosition(NamedTuple):
 class _Waiter:
     """Somebody who waits for one position of one view."""
 
-    def __init__(self, name: str, at: LogPosition) -> None:
-        self.name = name
+    def __init__(self, projection: Projector, at: LogPosition) -> None:
+        self.projection = projection
         self.at = at
         self.since = time.monotonic()
         self.reached = 0
@@ -85,7 +88,7 @@ class Freshness:
                     f"there is no partition {at.partition}: this store has 0 to {last}",
                     field="position",
                 )
-        waiters = [_Waiter(projection.name, at) for at in positions]
+        waiters = [_Waiter(projection, at) for at in positions]
         self._waiters.update(waiters)
         self._arrival.set()
         if self._task is None:
@@ -102,7 +105,7 @@ class Freshness:
             self._leave(waiters)
         for waiter, any_parked in zip(waiters, parked, strict=True):
             if any_parked:
-                await self._check_parked(projection.name, waiter.at)
+                await self._check_parked(assumed(projection).name, waiter.at)
 
     def _leave(self, waiters: Sequence[_Waiter]) -> None:
         self._waiters.difference_update(waiters)
@@ -116,7 +119,8 @@ class Freshness:
         try:
             while self._waiters:
                 self._arrival.clear()
-                await self._look(list(self._waiters))
+                if not await self._look(list(self._waiters)):
+                    continue
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._pause()):
                         await self._arrival.wait()
@@ -128,14 +132,19 @@ class Freshness:
         youngest = min((now - waiter.since for waiter in self._waiters), default=0.0)
         return min(max(_SHORTEST, youngest * _SHARE), _LONGEST)
 
-    async def _look(self, waiters: Sequence[_Waiter]) -> None:
+    async def _look(self, waiters: Sequence[_Waiter]) -> bool:
+        """Look once; False if another generation of a view is live, and has to be looked at."""
         keys = self._store.keys
-        places = list(dict.fromkeys((waiter.name, waiter.at.partition) for waiter in waiters))
-        commands: list[tuple[str, ...]] = []
-        for name, number in places:
+        places = list(dict.fromkeys((waiter.projection, waiter.at.partition) for waiter in waiters))
+        used = {projection: assumed(projection) for projection, _ in places}
+        commands: list[Command] = []
+        for projection, number in places:
+            name = used[projection].name
             # In this order: what is not parked after the view has come there is in the view.
             commands.append(("HGET", keys.checkpoint(number, name), "position"))
             commands.append(("HLEN", keys.parked(number, name)))
+        # Last: what they have passed, the generation that is live then has passed as well.
+        commands += [generations_command(keys, projection.name) for projection in used]
         try:
             replies = await self._store.ask_many(commands)
         except WhenceError as error:
@@ -143,15 +152,24 @@ class Freshness:
                 if not waiter.future.done():
                     waiter.future.set_exception(error)
             self._waiters.difference_update(waiters)
-            return
-        seen = dict(zip(places, zip(replies[::2], replies[1::2], strict=True), strict=True))
+            return True
+        end = 2 * len(places)
+        pairs = zip(replies[:end:2], replies[1:end:2], strict=True)
+        seen = dict(zip(places, pairs, strict=True))
+        lives = zip(used.items(), replies[end:], strict=True)
+        moved = {
+            projection for (projection, of), reply in lives if has_moved(projection, of, reply)
+        }
         for waiter in waiters:
-            position, parked = seen[waiter.name, waiter.at.partition]
+            position, parked = seen[waiter.projection, waiter.at.partition]
+            if waiter.projection in moved:
+                continue
             waiter.reached = int(position or 0)
             if waiter.reached >= waiter.at.position:
                 self._waiters.discard(waiter)
                 if not waiter.future.done():
                     waiter.future.set_result(parked > 0)
+        return not moved
 
     async def _check_parked(self, name: str, at: LogPosition) -> None:
         """Raises EventParked if the event at a position that the view has passed is not in it."""

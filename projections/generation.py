@@ -85,7 +85,9 @@ class Generation:
         for table in self.physical.values():
             why = self._other_columns(connection, table)
             if why:
-                remedy = f"run `whence projections rebuild {self.projection}`"
+                remedy = (
+                    f"run `whence projections rebuild {self.projection.partition(_SEPARATOR)[0]}`"
+                )
                 raise TableMismatch(self.projection, table.name, why, remedy)
         if any(table.name not in views for table in self.declared):
             self.switch(connection)
@@ -95,19 +97,6 @@ class Generation:
         """The tables of this generation that are not in the database."""
         found = set(inspect(connection).get_table_names())
         return [table for table in self.physical.values() if table.name not in found]
-
-    def renew(self, connection: Connection) -> None:
-        """Remove all rows; tables that are not as they are declared now are made anew."""
-        tables = list(self.physical.values())
-        if self.missing(connection) or any(self._other_columns(connection, t) for t in tables):
-            self._remake(connection)
-        elif connection.dialect.name == "postgresql":
-            names = ", ".join(_quoted(connection, table.name) for table in tables)
-            connection.exec_driver_sql(f"TRUNCATE {names}")
-        else:
-            for table in tables:
-                connection.execute(table.delete())
-        self.prepare(connection)
 
     def _remake(self, connection: Connection) -> None:
         shown = self._shown(connection)
@@ -127,7 +116,9 @@ class Generation:
             self._show(connection, table)
 
     def drop(self, connection: Connection) -> None:
-        """Remove the tables of this generation, which no view shows any more."""
+        """Remove the tables of this generation, and the views that may still show them."""
+        for table in self._shown(connection):
+            connection.exec_driver_sql(f"DROP VIEW {_quoted(connection, table.name)}")
         self._metadata.drop_all(connection)
         for table in (sqltables.checkpoints, sqltables.parked, sqltables.skipped):
             connection.execute(table.delete().where(table.c.projection == self.projection))

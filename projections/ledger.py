@@ -19,13 +19,10 @@ class Ledger(Protocol):
     then the checkpoint may have moved or not, and only a new lease tells.
     """
 
-    async def take(
-        self, leases: Sequence[Lease], *, anew: bool = False
-    ) -> Mapping[int, WhenceError]:
+    async def take(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
         """Begin to work under leases that were just acquired, fencing off all earlier owners.
 
         Each lease stands afterwards where the view stands. What is wrong is told by partition.
-        ``anew``: the view will be reset next, so it does not matter what is in it.
         """
         ...
 
@@ -39,14 +36,23 @@ class Ledger(Protocol):
         """
         ...
 
-    async def reset(
-        self, leases: Sequence[Lease], *, forget_skips: bool = False
-    ) -> Sequence[WhenceError | None]:
-        """Empty the view and set its checkpoints before the first event; answers as above."""
-        ...
-
     async def note_failure(self, lease: Lease, failure: str) -> WhenceError | None:
         """Write down why a partition stands still, until its next commit; answers as above."""
+        ...
+
+    async def show(self) -> None:
+        """Let those see this generation who read the view with plain SQL."""
+        ...
+
+    async def skip_as(self, other: str) -> None:
+        """Skip what is skipped in another generation, given by its name."""
+        ...
+
+    async def drop(self, hold_ms: int = 0) -> None:
+        """Remove all that there is of this generation.
+
+        Nobody takes a partition of it for ``hold_ms`` milliseconds.
+        """
         ...
 
     async def close(self) -> None:

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from whence.projections.live import Named, Source, of_each, of_live
 from whence.projections.notes import Note, Skip, parse_notes, parse_skips
 from whence.projections.projection import Projector
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId, number_of
+from whence.store.wire import Command
 
 
 class ParkedSequence(NamedTuple):
@@ -39,15 +41,19 @@ async def parked_sequences(store: EventStore, projection: Projector) -> list[Par
         StoreUnavailable, ServerRefused: the server cannot be read.
         CorruptStore: a note is none of ours.
     """
-    keys, name = store.keys, projection.name
+    return await of_live(store, projection, _sequences)
+
+
+async def _sequences(source: Source) -> list[ParkedSequence]:
+    keys, name = source.store.keys, source.projection.name
     numbers = range(keys.partitions)
-    replies = await store.ask_many([("HGETALL", keys.parked(n, name)) for n in numbers])
+    replies = await source.ask_many([("HGETALL", keys.parked(n, name)) for n in numbers])
     found = [
         (number, stream, since, note)
         for number, reply in zip(numbers, replies, strict=True)
         for stream, (since, note) in parse_notes(reply).items()
     ]
-    heads = await store.ask_many(
+    heads = await source.store.ask_many(
         [("XREVRANGE", keys.stream(stream), "+", "-", "COUNT", 1) for _, stream, _, _ in found]
     )
     sequences = [
@@ -59,19 +65,23 @@ async def parked_sequences(store: EventStore, projection: Projector) -> list[Par
 
 async def parked_counts(store: EventStore, projections: Iterable[Projector]) -> dict[str, int]:
     """How many aggregates are parked, by projection; one round trip, raises as above."""
-    names = [projection.name for projection in projections]
-    numbers = range(store.keys.partitions)
-    replies = await store.ask_many(
-        [("HLEN", store.keys.parked(n, name)) for name in names for n in numbers]
-    )
-    size = len(numbers)
-    return {name: sum(replies[i * size : (i + 1) * size]) for i, name in enumerate(names)}
+    keys = store.keys
+
+    def commands(generation: Named) -> list[Command]:
+        return [("HLEN", keys.parked(n, generation.name)) for n in range(keys.partitions)]
+
+    answers, _ = await of_each(store, projections, commands)
+    return {projection.name: sum(replies) for projection, replies in answers.items()}
 
 
 async def skipped_events(store: EventStore, projection: Projector) -> list[SkippedEvent]:
     """What was skipped, in all partitions, first decision first; raises as above."""
-    keys, name = store.keys, projection.name
-    replies = await store.ask_many(
+    return await of_live(store, projection, _skips)
+
+
+async def _skips(source: Source) -> list[SkippedEvent]:
+    keys, name = source.store.keys, source.projection.name
+    replies = await source.ask_many(
         [("HGETALL", keys.skipped(n, name)) for n in range(keys.partitions)]
     )
     found = [

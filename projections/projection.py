@@ -1,5 +1,6 @@
 """What a team writes: a projection turns events into the rows of a view."""
 
+import copy
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,12 @@ class Projector:
     order, and goes on with all others; "halt" holds up the whole partition. Choose "halt" where a
     row depends on the order of events of several aggregates. A subclass does as its base does.
 
+    ``version`` is raised when the handlers make other rows than before: workers leave a view alone
+    that another version has made, until it is made anew. See ``WorkerSettings.rebuild_on_change``.
+
+    An instance stands for the view as readers see it, whichever generation of it that is;
+    ``generation`` gives one that stands for a certain generation.
+
     Args:
         events: decodes the events of the domain.
 
@@ -84,16 +91,28 @@ class Projector:
         InvalidDomain: the class contradicts itself or the domain; the sentence says how.
     """
 
-    name: ClassVar[str]
+    name: str
     on_failure: ClassVar[OnFailure] = "park"
+    version: ClassVar[int] = 1
     # Makes what takes the operations of a handler, of one event at a time.
     operations: Callable[[], Operations[Any]]
 
+    # Which generation this instance stands for; None for the one that is live.
+    number: int | None = None
+    # The generation that was live when this process looked last: where a reader begins to look.
+    last_live = 1
+
     def __init_subclass__(
-        cls, *, name: str = "", on_failure: OnFailure | None = None, **config: Any
+        cls,
+        *,
+        name: str = "",
+        on_failure: OnFailure | None = None,
+        version: int = 1,
+        **config: Any,
     ) -> None:
         super().__init_subclass__(**config)
         cls.name = name or kebab(cls.__name__)
+        cls.version = version
         if on_failure is not None:
             cls.on_failure = on_failure
 
@@ -107,6 +126,11 @@ class Projector:
                 f"{type(self).__name__} cannot do {shown(self.on_failure)} on a failure: choose "
                 '"park" or "halt"'
             )
+        if type(self.version) is not int or self.version < 1:
+            raise InvalidDomain(
+                f"the version of {type(self).__name__} is a whole number from 1 on, not "
+                f"{shown(self.version)}"
+            )
         self._events = events
         self._handlers: Mapping[type[Event], Handler] = _ON.handlers(self, events, _check_plain)
         self._passed_over = events.passed_over(self._handlers)
@@ -115,6 +139,25 @@ class Projector:
     def wrap_handlers(self, wrap: Callable[[Handler], Handler]) -> None:
         """Have each handler called through what ``wrap`` makes of it, for spans or measuring."""
         self._handlers = {event: wrap(handler) for event, handler in self._handlers.items()}
+
+    @property
+    def revision(self) -> str:
+        """What shapes the rows of this view: one that was made by another has to be made anew."""
+        return str(self.version)
+
+    @property
+    def base(self) -> str:
+        """The name as the class has it, whichever generation this instance stands for."""
+        return self.name.partition("@")[0]
+
+    def generation(self, number: int) -> Self:
+        """The same projection for one generation of its view, 1 or more, live or not."""
+        other = copy.copy(self)
+        other.number = number
+        other.name = self.base if number == 1 else f"{self.base}@{number}"
+        # What takes the operations is used by one projection at a time.
+        other.__dict__["_asked"] = self.operations()
+        return other
 
     def handle(self, record: Recorded) -> Sequence[Any]:
         """What the handlers ask for; nothing for events that are surely without a handler.

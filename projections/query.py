@@ -6,6 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from whence.projections.live import Source, of_live
 from whence.projections.projection import Projection
 from whence.store.errors import AmbiguousRow, InvalidSetting
 from whence.store.eventstore import EventStore
@@ -38,12 +39,16 @@ async def get(store: EventStore, projection: Projection[R], key: str) -> R | Non
         StoreUnavailable, ServerRefused: the server cannot be read.
     """
     field = key.encode(errors="surrogatepass")  # what came out of a URL may be no text at all
-    keys, name = store.keys, projection.name
-    replies = await store.ask_many(
-        [("HGET", keys.view(n, name), field) for n in range(keys.partitions)]
-    )
-    parts = [projection.rows.decode(key, data) for data in replies if data is not None]
-    return _merged(projection, key, parts) if parts else None
+
+    async def read(source: Source) -> R | None:
+        keys, name = source.store.keys, source.projection.name
+        replies = await source.ask_many(
+            [("HGET", keys.view(n, name), field) for n in range(keys.partitions)]
+        )
+        parts = [projection.rows.decode(key, data) for data in replies if data is not None]
+        return _merged(projection, key, parts) if parts else None
+
+    return await of_live(store, projection, read)
 
 
 async def find(
@@ -73,13 +78,17 @@ async def find(
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidSetting(f"a page has 1 to {MAX_LIMIT} rows, not {limit}", field="limit")
     matches = _condition(projection, where or {})
-    page: _Smallest[R] = _Smallest(projection.name, limit, after)
-    rows = _merged_rows(store, projection) if projection.merges else _rows(store, projection)
-    async with aclosing(rows):
-        async for key, row in rows:
-            if matches(row):
-                page.add(key, row)
-    return page.finish()
+
+    async def read(source: Source) -> Page[R]:
+        page: _Smallest[R] = _Smallest(projection.name, limit, after)
+        rows = _merged_rows(source, projection) if projection.merges else _rows(source, projection)
+        async with aclosing(rows):
+            async for key, row in rows:
+                if matches(row):
+                    page.add(key, row)
+        return page.finish()
+
+    return await of_live(store, projection, read)
 
 
 def _merged(projection: Projection[R], key: str, parts: list[R]) -> R:
@@ -103,35 +112,29 @@ def _condition(
     return lambda row: all(encode(getattr(row, name)) in texts for name, texts in wanted)
 
 
-async def _rows(
-    store: EventStore, projection: Projection[R]
-) -> AsyncGenerator[tuple[str, R], None]:
-    async for _, key, data in _scan(store, projection):
+async def _rows(source: Source, projection: Projection[R]) -> AsyncGenerator[tuple[str, R], None]:
+    async for _, key, data in _scan(source):
         yield key, projection.rows.decode(key, data)
 
 
 async def _merged_rows(
-    store: EventStore, projection: Projection[R]
+    source: Source, projection: Projection[R]
 ) -> AsyncGenerator[tuple[str, R], None]:
     parts: dict[str, dict[int, R]] = {}
-    async for partition, key, data in _scan(store, projection):
+    async for partition, key, data in _scan(source):
         parts.setdefault(key, {})[partition] = projection.rows.decode(key, data)
     for key, by_partition in parts.items():
         yield key, _merged(projection, key, [by_partition[n] for n in sorted(by_partition)])
 
 
-async def _scan(
-    store: EventStore, projection: Projection[Any]
-) -> AsyncGenerator[tuple[int, str, bytes], None]:
+async def _scan(source: Source) -> AsyncGenerator[tuple[int, str, bytes], None]:
     """Every row once, with its partition; all partitions are read side by side."""
-    cursors = dict.fromkeys(range(store.keys.partitions), b"0")
+    keys, name = source.store.keys, source.projection.name
+    cursors = dict.fromkeys(range(keys.partitions), b"0")
     seen: dict[int, set[bytes]] = {n: set() for n in cursors}  # HSCAN may repeat a key
     while cursors:
-        replies = await store.ask_many(
-            [
-                ("HSCAN", store.keys.view(n, projection.name), cursor, "COUNT", _SCAN)
-                for n, cursor in cursors.items()
-            ]
+        replies = await source.ask_many(
+            [("HSCAN", keys.view(n, name), cursor, "COUNT", _SCAN) for n, cursor in cursors.items()]
         )
         for n, (cursor, flat) in zip(list(cursors), replies, strict=True):
             known = seen[n]

@@ -146,10 +146,10 @@ class Retries:
         if skip is not None:
             record = Skip(note.position, note.type, note.reason, skip.reason, skip.by)
             skipped[Skipped(stream, note.version)] = record
-        notes = {stream: note_after}
-        if made is None:
-            return nothing._replace(notes=notes, skips=skipped)
-        return nothing._replace(rows=made.rows, steps=made.steps, notes=notes, skips=skipped)
+        # What was asked while this was under way, by itself, is still to be done.
+        answered = [stream] if request is not None or note_after is None else []
+        change = nothing._replace(notes={stream: note_after}, skips=skipped, answered=answered)
+        return change if made is None else change._replace(rows=made.rows, steps=made.steps)
 
     async def _apply(
         self,

@@ -20,6 +20,9 @@ class WorkerSettings:
             waits for a person.
         most_parked: aggregates of one partition that may be parked; where another one would be,
             the partition halts, for then it is not a few events that are at fault.
+        rebuild_on_change: make a view anew when the live one was made by another version of its
+            projection, and let readers see it when it has caught up. Otherwise a worker leaves such
+            a view alone, and says so.
 
     Raises:
         InvalidSetting: a value cannot work.
@@ -32,11 +35,12 @@ class WorkerSettings:
     batch: int = 200
     attempts: int = 5
     most_parked: int = 100
+    rebuild_on_change: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value: int = getattr(self, field.name)
-            if value < 1:
+            if type(value) is int and value < 1:
                 raise InvalidSetting(
                     f"{field.name} must be 1 or more, not {value}", field=field.name
                 )

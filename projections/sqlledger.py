@@ -45,15 +45,13 @@ class SqlLedger:
         self._generation = Generation(projection.name, projection.tables)
         self._writer = SqlWriter(self._generation)
 
-    async def take(
-        self, leases: Sequence[Lease], *, anew: bool = False
-    ) -> Mapping[int, WhenceError]:
+    async def take(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
         if not leases:
             return {}
 
         def work(connection: Connection) -> dict[int, Notes]:
             make_ours(connection)
-            if not anew and self._generation.prepare(connection):
+            if self._generation.prepare(connection):
                 self._standing.reset(connection)
             return self._standing.take(connection, leases)
 
@@ -80,25 +78,26 @@ class SqlLedger:
             outcomes[number] = outcome
         return outcomes
 
-    async def reset(
-        self, leases: Sequence[Lease], *, forget_skips: bool = False
-    ) -> Sequence[WhenceError | None]:
-        """Empty the tables, which all partitions share: so all of them have to be in ``leases``."""
-
-        def work(connection: Connection) -> list[int]:
-            lost = self._standing.lost(connection, leases, every=True)
-            if not lost:
-                self._generation.renew(connection)
-                self._standing.reset(connection, forget_skips=forget_skips)
-            return lost
-
-        lost = await self._session.transaction(work)
-        if lost:
-            return [LeaseLost(self._name, lost[0]) for _ in leases]
-        return await self._mirror.reset(leases, forget_skips=forget_skips)
-
     async def note_failure(self, lease: Lease, failure: str) -> WhenceError | None:
         return await self._mirror.note_failure(lease, failure)
+
+    async def show(self) -> None:
+        await self._session.transaction(self._generation.switch)
+
+    async def skip_as(self, other: str) -> None:
+        def work(connection: Connection) -> None:
+            make_ours(connection)
+            self._standing.skip_as(connection, other)
+
+        await self._session.transaction(work)
+
+    async def drop(self, hold_ms: int = 0) -> None:
+        def work(connection: Connection) -> None:
+            make_ours(connection)
+            self._generation.drop(connection)
+
+        await self._session.transaction(work)
+        await self._mirror.drop(hold_ms)
 
     async def close(self) -> None:
         await self._session.close()

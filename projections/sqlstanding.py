@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, bindparam, select, true
+from sqlalchemy import Connection, Table, bindparam, literal, select
 
 from whence.projections.batch import Change
 from whence.projections.database import upsert
@@ -74,17 +74,12 @@ class SqlStanding:
             lease.skipped = set(parse_skips(found.skipped))
         return notes
 
-    def lost(
-        self, connection: Connection, leases: Sequence[Lease], *, every: bool = False
-    ) -> list[int]:
-        """Those of the partitions that do not stand where their leases do; the others stay locked.
-
-        ``every``: and those that have none of these leases.
-        """
+    def lost(self, connection: Connection, leases: Sequence[Lease]) -> list[int]:
+        """The partitions that do not stand where their leases do; the others stay locked."""
         rows = connection.execute(
             select(checkpoints.c.partition, checkpoints.c.position, checkpoints.c.epoch)
             .where(checkpoints.c.projection == self._projection)
-            .where(true() if every else checkpoints.c.partition.in_([x.partition for x in leases]))
+            .where(checkpoints.c.partition.in_([x.partition for x in leases]))
             .order_by(checkpoints.c.partition)
             .with_for_update()
         )
@@ -114,14 +109,19 @@ class SqlStanding:
             if change.notes or change.skips:
                 self._note(connection, lease.partition, change, now)
 
-    def reset(self, connection: Connection, *, forget_skips: bool = False) -> None:
+    def reset(self, connection: Connection) -> None:
         """All partitions stand before the first event, and nothing is parked."""
         ours = checkpoints.c.projection == self._projection
         start = {"position": 0, "anchor": "", "log": self._log}
         connection.execute(checkpoints.update().where(ours).values(start))
         connection.execute(parked.delete().where(parked.c.projection == self._projection))
-        if forget_skips:
-            connection.execute(skipped.delete().where(skipped.c.projection == self._projection))
+
+    def skip_as(self, connection: Connection, other: str) -> None:
+        """Skip what is skipped under the name of another generation."""
+        connection.execute(skipped.delete().where(skipped.c.projection == self._projection))
+        kept = [column for column in skipped.c if column is not skipped.c.projection]
+        theirs = select(literal(self._projection), *kept).where(skipped.c.projection == other)
+        connection.execute(skipped.insert().from_select([skipped.c.projection, *kept], theirs))
 
     def _note(self, connection: Connection, partition: int, change: Change, now: int) -> None:
         place: dict[str, Any] = {"projection": self._projection, "partition": partition}

@@ -2,24 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import anyio
 
 from whence.projections.checkpoint import STANDING_FIELDS, parse_standing
+from whence.projections.live import Named, Source, of_each, of_live
 from whence.projections.projection import Projector
 from whence.store.errors import ViewBehind
 from whence.store.eventstore import EventStore
 from whence.store.feed import parse_pointers
+from whence.store.wire import Command
 
 # Seconds between two looks at the checkpoints.
 _LOOK_EVERY = 0.02
-
-
-class Named(Protocol):
-    """What keeps its place in the log under a name: a projection, or a reaction."""
-
-    name: ClassVar[str]
 
 
 class PartitionStatus(NamedTuple):
@@ -43,41 +39,41 @@ class PartitionStatus(NamedTuple):
 async def status(store: EventStore, projection: Named) -> list[PartitionStatus]:
     """All partitions of a view, or of a reaction, in one round trip.
 
+    Of a view it is the live generation, unless a certain one is given.
+
     Raises:
         StoreUnavailable, ServerRefused: the server cannot be read.
         CorruptStore: the last entry of a feed is none of ours.
     """
-    return (await statuses(store, [projection.name]))[projection.name]
+    return (await statuses(store, [projection]))[projection.name]
 
 
-async def statuses(store: EventStore, names: Iterable[str]) -> dict[str, list[PartitionStatus]]:
+async def statuses(
+    store: EventStore, projections: Iterable[Named]
+) -> dict[str, list[PartitionStatus]]:
     """All partitions of the views of these projections, in one round trip; raises as above."""
     keys = store.keys
     numbers = range(keys.partitions)
-    wanted = list(dict.fromkeys(names))
-    replies = await store.ask_many(
-        [
-            # The checkpoints first: what is appended meanwhile makes the lag no smaller than 0.
-            *(
-                command
-                for name in wanted
-                for n in numbers
-                for command in (
-                    ("HMGET", keys.checkpoint(n, name), *STANDING_FIELDS),
-                    ("GET", keys.lease(n, name)),
-                    ("HLEN", keys.parked(n, name)),
-                )
-            ),
-            *(("XREVRANGE", keys.feed(n), "+", "-", "COUNT", 1) for n in numbers),
+
+    def commands(generation: Named) -> list[Command]:
+        name = generation.name
+        return [
+            command
+            for n in numbers
+            for command in (
+                ("HMGET", keys.checkpoint(n, name), *STANDING_FIELDS),
+                ("GET", keys.lease(n, name)),
+                ("HLEN", keys.parked(n, name)),
+            )
         ]
-    )
-    heads = [_head(reply) for reply in replies[len(replies) - keys.partitions :]]
-    answers = iter(replies)
+
+    # The checkpoints first: what is appended meanwhile makes the lag no smaller than 0.
+    ends: list[Command] = [("XREVRANGE", keys.feed(n), "+", "-", "COUNT", 1) for n in numbers]
+    answers, last = await of_each(store, projections, commands, then=ends)
+    heads = [_head(reply) for reply in last]
     return {
-        name: [
-            _partition(n, heads[n], next(answers), next(answers), next(answers)) for n in numbers
-        ]
-        for name in wanted
+        projection.name: [_partition(n, heads[n], *replies[3 * n : 3 * n + 3]) for n in numbers]
+        for projection, replies in answers.items()
     }
 
 
@@ -142,7 +138,11 @@ async def wait_until_caught_up(
 async def _positions(
     store: EventStore, projection: Projector, wanted: Mapping[int, int]
 ) -> dict[int, int]:
-    replies = await store.ask_many(
-        [("HGET", store.keys.checkpoint(n, projection.name), "position") for n in wanted]
-    )
-    return {n: int(reply or 0) for n, reply in zip(wanted, replies, strict=True)}
+    async def read(source: Source) -> dict[int, int]:
+        keys, name = source.store.keys, source.projection.name
+        replies = await source.ask_many(
+            [("HGET", keys.checkpoint(n, name), "position") for n in wanted]
+        )
+        return {n: int(reply or 0) for n, reply in zip(wanted, replies, strict=True)}
+
+    return await of_live(store, projection, read)

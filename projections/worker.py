@@ -6,14 +6,10 @@ import socket
 
 import anyio
 
-from whence.projections.follower import Follower
+from whence.projections.keeper import Keeper
 from whence.projections.readmodel import ReadModel
 from whence.projections.settings import WorkerSettings
 from whence.store.eventstore import EventStore
-
-# Followers of one projection, each with its part of the partitions: while one waits for the server,
-# the other computes.
-_BESIDE = 2
 
 
 class Worker:
@@ -48,20 +44,8 @@ class Worker:
         Outages of the server and events that cannot be applied are logged and tried again, for as
         long as it takes; neither ends the worker. It may be run once at a time.
         """
-        partitions = self._store.keys.partitions
         async with anyio.create_task_group() as tasks:
             for projection in self._projections.projections.values():
-                seats = 0
-                for first in range(min(_BESIDE, partitions)):
-                    part = range(first, partitions, _BESIDE)
-                    follower = Follower(
-                        self._store,
-                        projection,
-                        part,
-                        self.owner,
-                        self._settings,
-                        first_seat=seats,
-                    )
-                    tasks.start_soon(follower.run, name=f"follow {projection.name}, {first}")
-                    seats += len(part)
+                keeper = Keeper(self._store, projection, self.owner, self._settings)
+                tasks.start_soon(keeper.run, name=f"keep {projection.name}")
             await anyio.sleep_forever()

@@ -18,7 +18,8 @@
     │   ├── StreamNotFound        no event has that stream
     │   ├── VersionNotFound       the stream is shorter
     │   ├── RowNotFound           a view has no row of that key
-    │   └── NotParked             no event of that aggregate waits for a projection
+    │   ├── NotParked             no event of that aggregate waits for a projection
+    │   └── NoGeneration          a view has no such generation to build, drop or go back to
     ├── Rejected                  the domain said no: raised by commands, stores nothing
     ├── Conflict                  another writer came first, and trying again did not help
     │   └── PreconditionFailed    the aggregate is not in the state that the caller asked for
@@ -49,6 +50,8 @@
     ├── ReactionFailed            a reaction cannot handle an event: its partition halts before it
     ├── ViewBehind                a view has not applied a position in the time there was
     ├── EventParked               a view goes on without the event at a position: it is parked
+    ├── ViewHalted                a generation of a view stands still before it has caught up
+    ├── RevisionMismatch          a view was made by another version of its projection
     └── ViewError                 the rows of a view and its projection do not fit
         ├── InvalidRow            a row that would not survive storage, or is not there
         ├── RowMismatch           a stored row does not fit its class any more: rebuild the view
@@ -275,6 +278,12 @@ class NotParked(NotFound):
             f"no event of {stream} is parked by projection {projection}; "
             "`whence projections parked` lists those that are"
         )
+
+
+class NoGeneration(NotFound):
+    def __init__(self, projection: str, why: str) -> None:
+        self.projection = projection
+        super().__init__(f"the view {projection} {why}")
 
 
 class Rejected(WhenceError):
@@ -598,6 +607,29 @@ class EventParked(WhenceError):
             f"the event at position {position} of partition {partition} is not in projection "
             f"{projection}: version {version} of {stream} is parked there, or waits for an earlier "
             "one that is; `whence projections parked` says why"
+        )
+
+
+class ViewHalted(WhenceError):
+    def __init__(self, projection: str, partition: int, position: int, failure: str) -> None:
+        self.projection = projection
+        self.partition = partition
+        self.position = position
+        super().__init__(
+            f"{projection} stands still at position {position} of partition {partition}: {failure}"
+        )
+
+
+class RevisionMismatch(WhenceError):
+    """``found`` is the version that has made a generation of a view, ``ours`` that of this code."""
+
+    def __init__(self, projection: str, found: str, ours: str, advice: str) -> None:
+        self.projection = projection
+        self.found = found
+        self.ours = ours
+        super().__init__(
+            f"the view {projection} was made by version {found} of its projection, and this code "
+            f"has version {ours}: {advice}"
         )
 
 

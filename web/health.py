@@ -6,6 +6,7 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from whence.projections.generations import outdated_views
 from whence.projections.parked import parked_counts
 from whence.projections.readmodel import ReadModel
 from whence.store.errors import StoreUnavailable
@@ -33,15 +34,18 @@ class Health:
     async def ready(self, request: Request) -> Response:
         """GET /readyz: the store answers in time, or 503.
 
-        Parked aggregates are told, and are no reason to take this process out of service: what they
-        lack is lacking everywhere.
+        Parked aggregates are told, and views that another version of their projection has made.
+        Neither is a reason to take this process out of service: what they lack is lacking
+        everywhere.
         """
         began = time.perf_counter()
         try:
             with anyio.fail_after(self._timeout):
                 await self._store.ask("PING")
                 answered = time.perf_counter()
-                parked = await parked_counts(self._store, self._model.projections.values())
+                projections = list(self._model.projections.values())
+                parked = await parked_counts(self._store, projections)
+                outdated = await outdated_views(self._store, projections)
         except TimeoutError:
             where = self._store.address.shown
             raise StoreUnavailable(where, f"no answer within {self._timeout:g} s") from None
@@ -56,5 +60,6 @@ class Health:
                     "milliseconds": milliseconds,
                 },
                 "parked": parked,
+                "outdated": outdated,
             }
         )

@@ -60,6 +60,28 @@ def test_a_rebuilt_view_equals_the_live_one(tmp_path: Path) -> None:
         assert program.end() == 0
 
 
+def test_a_rebuild_is_taken_back_and_what_is_kept_is_dropped(tmp_path: Path) -> None:
+    with Program("dev", ORDERS, "--port", "0", cwd=tmp_path) as program:
+        before = filled(program)
+
+        def run(*words: str) -> str:
+            result = whence("projections", *words, cwd=tmp_path, env=DOMAIN)
+            return f"{result.returncode} {result.stdout}{result.stderr}"
+
+        assert "no previous generation" in run("rollback", "order-list")
+        assert "not being built anew" in run("abandon", "order-list")
+        assert "Readers see generation 2 now" in run("rebuild", "order-list")
+        said = run("rollback", "order-list")
+        assert said.startswith("0 order-list was rolled back to generation 1, which 0 events have")
+        assert page(program.base) == before
+        assert run("drop-previous", "order-list").startswith("0 Generation 2 of order-list was")
+        assert run("rollback", "order-list").startswith("1 ")
+        assert "generation 3" in run("rebuild", "order-list", "--drop-previous")
+        assert run("drop-previous", "order-list").startswith("1 ")
+        assert run("rebuild", "order-lits").startswith("1 ")
+        assert page(program.base) == before
+
+
 def test_a_terminal_sees_the_progress(tmp_path: Path) -> None:
     terminal, stderr = pty.openpty()
     command = [sys.executable, "-m", "whence", "projections", "rebuild", "order-list"]

@@ -201,6 +201,6 @@ class TestRows:
 @pytest.mark.parametrize("name", ["lease_ms", "poll_ms", "retry_ms", "longest_retry_ms", "batch"])
 def test_settings_that_cannot_work_are_refused(name: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} must be 1 or more, not 0"):
-        WorkerSettings(**{name: 0})
+        WorkerSettings(**{name: 0})  # type: ignore[arg-type]
     with pytest.raises(InvalidSetting, match=r"poll_ms \(500\) must not be longer than lease_ms"):
         WorkerSettings(lease_ms=400, poll_ms=500)

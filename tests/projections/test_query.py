@@ -80,7 +80,8 @@ async def test_a_row_that_the_server_names_twice_is_counted_once(
     ask_many = store.ask_many
 
     async def doubled(commands: list[Command]) -> list[Reply]:
-        return [[cursor, flat + flat] for cursor, flat in await ask_many(commands)]
+        *scans, generations = await ask_many(commands)
+        return [*([cursor, flat + flat] for cursor, flat in scans), generations]
 
     monkeypatch.setattr(store, "ask_many", doubled)
     assert (await find(store, parcels)).total == 1

@@ -1,7 +1,19 @@
 """What SQL views do, from the first row on."""
 
-from tests.projections.domain import Delivered, Lost, Sent, Weighed, parcel, record, working
+import pytest
+
+from tests.projections.domain import (
+    QUICK,
+    Delivered,
+    Lost,
+    Sent,
+    Weighed,
+    parcel,
+    record,
+    working,
+)
 from tests.projections.sqldomain import city_table, model, parcel_table, rows
+from whence.projections.rebuild import drop_previous, rebuild, rollback
 from whence.projections.status import wait_until_caught_up
 from whence.sql import open_database
 from whence.store.eventstore import EventStore
@@ -28,3 +40,26 @@ async def test_rows_that_come_from_several_partitions_are_summed_up(
         await wait_until_caught_up(store, city_table)
     found = rows(sql_url, "SELECT city, parcels, grams FROM cities ORDER BY city")
     assert found == [("Oslo", 10, 1_000), ("Riga", 20, 2_000)]
+
+
+async def test_it_is_made_anew_beside_the_one_that_sql_reads_and_taken_back(
+    store: EventStore, sql_url: str
+) -> None:
+    async with open_database(sql_url) as database, working(store, model.at(database)):
+        await record(store, parcel(1), Sent("Riga", 300))
+        await wait_until_caught_up(store, parcel_table)
+        table = parcel_table.at(database)
+        for generation in (2, 3):
+            report = await rebuild(store, table, settings=QUICK)
+            assert (report.generation, report.live) == (generation, True)
+            await record(store, parcel(generation), Sent("Oslo", 5))
+            await wait_until_caught_up(store, parcel_table)
+            assert len(rows(sql_url, PARCELS)) == generation
+            assert len(rows(sql_url, f"SELECT id FROM parcels__{generation}")) == generation
+        assert len(rows(sql_url, "SELECT id FROM parcels__2")) == 2
+        await rollback(store, table, settings=QUICK)
+        assert len(rows(sql_url, "SELECT id FROM parcels__2")) == 3
+        await drop_previous(store, table)
+        assert len(rows(sql_url, PARCELS)) == 3
+    with pytest.raises(Exception, match="parcels__3"):
+        rows(sql_url, "SELECT id FROM parcels__3")

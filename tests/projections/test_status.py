@@ -53,7 +53,7 @@ async def test_all_views_in_one_round_trip(
                 return await asked(commands)
 
             monkeypatch.setattr(other, "ask_many", counted)
-            found = await statuses(other, [*model.projections, "tally"])
+            found = await statuses(other, [*model.projections.values()] * 2)
         assert trips == 1
         assert list(found) == ["tally", "cities"]
         parked = {name: {x.partition: x.parked for x in all_} for name, all_ in found.items()}

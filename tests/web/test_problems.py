@@ -14,7 +14,9 @@ ELSEWHERE = (
     errors.EmbeddedServerError,
     errors.LeaseLost,
     errors.ProjectionFailed,
+    errors.RevisionMismatch,
     errors.StoreMismatch,
+    errors.ViewHalted,
 )
 
 

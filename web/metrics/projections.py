@@ -28,7 +28,7 @@ class ProjectionSource:
 
     def __init__(self, store: EventStore, model: ReadModel, *, within: float = WITHIN) -> None:
         self._store = store
-        self._projections = list(model.projections)
+        self._projections = list(model.projections.values())
         self._within = within
 
     async def families(self) -> Iterable[Metric]:

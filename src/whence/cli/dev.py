@@ -15,11 +15,15 @@ from whence.cli.settings import DATA, Server, durability_option, start_embedded
 from whence.cli.tracing import command_spans, handler_spans, tracing
 from whence.cli.web import Ports, front
 from whence.domain import Domain, load_domain
+from whence.projections.settings import WorkerSettings
 from whence.projections.worker import Worker
 from whence.reactions.worker import ReactionWorker
 from whence.store.durability import Durability
 from whence.store.eventstore import EventStore, open_store
 from whence.web.example import curl, first_command
+
+# There is one worker here, and no release that is rolled out: a changed projection may begin anew.
+_WORKING = WorkerSettings(rebuild_on_change=True)
 
 
 @click.command()
@@ -84,7 +88,7 @@ async def _serve(
     async with (
         stop_signal(server) as stop,
         open_store(server.url, durability=durability) as store,
-        beside(Worker(store, domain.read_model).run(), stop),
+        beside(Worker(store, domain.read_model, settings=_WORKING).run(), stop),
         Runtime(store, domain.write_model, middleware=middleware) as runtime,
         beside(ReactionWorker(store, runtime, domain.reactions).run(), stop),
         front(domain, store, runtime, ports, settings, stop),

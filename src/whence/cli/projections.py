@@ -1,29 +1,34 @@
-"""``whence projections``: how far they are, and how to rebuild one.
+"""``whence projections``: how far they are.
 
-What is parked has a file of its own, parked.py.
+What is done about parked events is in parked.py, what is done about generations in rebuild.py.
 """
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import click
-import uvloop
 
 from whence.cli import text
-from whence.cli.parked import Given, domain_again, parked, retry, skip, url_again
-from whence.cli.progress import counted
+from whence.cli.parked import Given, parked, retry, skip
+from whence.cli.rebuild import abandon, drop_previous, rebuild, rollback
 from whence.cli.settings import domain_option, find_domain, server, url_option
 from whence.domain import Domain
+from whence.projections.generations import generations, outdated
 from whence.projections.projection import Projector
-from whence.projections.rebuild import RebuildReport
-from whence.projections.rebuild import rebuild as rebuild_view
 from whence.projections.status import PartitionStatus, owner_counts, statuses
 from whence.store.durability import RELAXED
-from whence.store.eventstore import open_store
+from whence.store.eventstore import EventStore, open_store
 
 _HEAD = ("projection", "applied", "lag", "parked", "workers (partitions)")
 
-Standings = dict[str, list[PartitionStatus]]
+
+class Standing(NamedTuple):
+    """One generation of a view, with what people should be told of it."""
+
+    name: str
+    partitions: list[PartitionStatus]
+    remark: str
 
 
 @click.group(invoke_without_command=True)
@@ -34,9 +39,9 @@ def projections(ctx: click.Context, domain_path: str | None, url: str | None) ->
     """Show how far the projections are: events passed, events to go, parked aggregates, and
     which worker has how many partitions.
 
-    "whence projections rebuild NAME" makes a view anew from the events. "parked" lists the
-    aggregates whose events wait because one cannot be applied; "retry" and "skip" are what can be
-    done about them.
+    "whence projections rebuild NAME" makes a view anew from the events, and "rollback" takes that
+    back. "parked" lists the aggregates whose events wait because one cannot be applied; "retry" and
+    "skip" are what can be done about them.
     """
     if ctx.invoked_subcommand is not None:
         ctx.obj = Given(domain_path, url)
@@ -47,21 +52,37 @@ def projections(ctx: click.Context, domain_path: str | None, url: str | None) ->
     _print(standings)
 
 
-async def _standings(url: str, domain: Domain) -> Standings:
+async def _standings(url: str, domain: Domain) -> list[Standing]:
     async with open_store(url, durability=RELAXED) as store:
-        return await statuses(store, domain.read_model.projections)
+        return await _of(store, list(domain.read_model.projections.values()))
 
 
-def _print(standings: Standings) -> None:
-    rows = [_HEAD, *(_row(name, partitions) for name, partitions in standings.items())]
+async def _of(store: EventStore, projections: Sequence[Projector]) -> list[Standing]:
+    """Of each, the generation that readers see, and the one that is being built, if any."""
+    remarks: dict[Projector, str] = {}
+    for projection in projections:
+        found = await generations(store, projection)
+        remarks[projection] = outdated(projection, found)
+        if found.building is not None:
+            new = projection.generation(found.building)
+            remarks[new] = f"{new.name} is being built; readers see {projection.name} as before"
+    standings = await statuses(store, remarks)
+    return [Standing(one.name, standings[one.name], remark) for one, remark in remarks.items()]
+
+
+def _print(standings: Sequence[Standing]) -> None:
+    rows = [_HEAD, *(_row(one.name, one.partitions) for one in standings)]
     text.say_table(rows, right=(1, 2, 3))
-    for name, partitions in standings.items():
-        for partition in partitions:
+    for one in standings:
+        if one.remark:
+            text.say(one.remark)
+        for partition in one.partitions:
             if partition.failure:
                 text.say(
-                    f"{name} stands still in partition {partition.partition}: {partition.failure}"
+                    f"{one.name} stands still in partition {partition.partition}: "
+                    f"{partition.failure}"
                 )
-    if any(partition.parked for found in standings.values() for partition in found):
+    if any(partition.parked for one in standings for partition in one.partitions):
         text.say('"whence projections parked" says what is parked, and why')
 
 
@@ -81,43 +102,5 @@ def _owners(partitions: Sequence[PartitionStatus]) -> str:
     return shares + (f"; {free} partitions have none" if free else "")
 
 
-@projections.command()
-@click.argument("name")
-@domain_again
-@url_again
-@click.option("--forget-skips", is_flag=True, help="Apply events again that were skipped.")
-@click.pass_obj
-def rebuild(
-    given: Given, name: str, domain_path: str | None, url: str | None, forget_skips: bool
-) -> None:
-    """Empty the view of the projection NAME, and make it anew from the events.
-
-    A worker that keeps this view stands by meanwhile, and goes on from there. What was parked is
-    tried again; what was skipped stays skipped.
-
-    For example: whence projections rebuild order-list
-    """
-    domain = find_domain(domain_path or given.domain_path)
-    projection = domain.read_model.projector(name)
-    with server(url or given.url) as found:
-        report = uvloop.run(_rebuild(found.url, projection, forget_skips))
-    click.echo(f"{name} was rebuilt from {report.events:,} events in {report.seconds:.1f} s")
-    if report.parked:
-        click.echo(f'{report.parked:,} aggregates are parked: "whence projections parked" says why')
-
-
-async def _rebuild(url: str, projection: Projector, forget_skips: bool) -> RebuildReport:
-    with counted() as progress:
-        bar = progress.add_task(f"Rebuilding {projection.name}", total=None)
-
-        def on_progress(done: int, total: int) -> None:
-            progress.update(bar, completed=done, total=total)
-
-        async with open_store(url, durability=RELAXED) as store:
-            return await rebuild_view(
-                store, projection, progress=on_progress, forget_skips=forget_skips
-            )
-
-
-for _command in (parked, retry, skip):
+for _command in (parked, retry, skip, rebuild, rollback, abandon, drop_previous):
     projections.add_command(_command)

@@ -19,6 +19,7 @@ from whence.cli.settings import (
 )
 from whence.cli.tracing import command_spans, handler_spans, tracing
 from whence.domain import Domain
+from whence.projections.settings import WorkerSettings
 from whence.projections.worker import Worker
 from whence.reactions.worker import ReactionWorker
 from whence.store.durability import Durability, Promise
@@ -31,12 +32,20 @@ if TYPE_CHECKING:
 @click.command()
 @writing_options
 @observing_options
+@click.option(
+    "--rebuild-on-change",
+    is_flag=True,
+    envvar="WHENCE_REBUILD_ON_CHANGE",
+    show_envvar=True,
+    help="Make a view anew when another version of its projection has made the live one.",
+)
 def worker(
     domain_path: str | None,
     url: str | None,
     durability: Durability,
     assert_durability: bool,
     observing: Observing,
+    rebuild_on_change: bool,
 ) -> None:
     """Keep the projections up to date, and send what reactions and timers ask for.
 
@@ -45,6 +54,7 @@ def worker(
     """
     domain = find_domain(domain_path)
     promise = Promise(durability, assert_durability)
+    settings = WorkerSettings(rebuild_on_change=rebuild_on_change)
     with (
         interruptible(),
         observing.listening() as metrics,
@@ -52,7 +62,10 @@ def worker(
         server(url, create=True, durability=durability) as found,
     ):
         handler_spans(domain.read_model, spans)
-        run(_work(domain, found, promise, metrics, command_spans(spans)), observing.log_format)
+        run(
+            _work(domain, found, promise, metrics, command_spans(spans), settings),
+            observing.log_format,
+        )
 
 
 async def _work(
@@ -61,13 +74,14 @@ async def _work(
     promise: Promise,
     metrics: socket.socket | None,
     middleware: Sequence[Middleware],
+    settings: WorkerSettings,
 ) -> None:
     async with (
         stop_signal(found) as stop,
         open_promised(found.url, promise) as store,
         Runtime(store, domain.write_model, middleware=middleware) as runtime,
         exposing(metrics, stop, lambda: _sources(domain, store)),
-        beside(Worker(store, domain.read_model).run(), stop),
+        beside(Worker(store, domain.read_model, settings=settings).run(), stop),
         beside(ReactionWorker(store, runtime, domain.reactions).run(), stop),
     ):
         names = ", ".join([*domain.read_model.projections, *domain.reactions.reactions])

@@ -1,0 +1,262 @@
+"""The generations of a view: which one readers see, which one is built, which one is kept.
+
+Generation 1 has the projection's name in its keys, later ones "@2", "@3" behind it. Which of them
+is live stands in one key, which is changed by scripts alone.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from whence.projections.ledger import Ledger, ledger_of
+from whence.projections.projection import Projector
+from whence.store.errors import (
+    CorruptStore,
+    NoGeneration,
+    RevisionMismatch,
+    ServerRefused,
+    StoreUnavailable,
+)
+from whence.store.eventstore import EventStore
+from whence.store.keys import Keys
+from whence.store.script import Script, ScriptCall, run_scripts
+from whence.store.wire import Arg, Command, ConnectionLost, Reply, ServerError
+
+_LUA = Path(__file__).parent / "lua"
+CLAIM = Script.read(_LUA / "claim.lua")
+BEGIN = Script.read(_LUA / "begin.lua")
+SWITCH = Script.read(_LUA / "switch.lua")
+RETIRE = Script.read(_LUA / "retire.lua")
+
+# Who lets readers see a generation that is being built, once it has caught up.
+Switcher = Literal["worker", "person"]
+
+# For so long nobody can take a partition of a generation that was dropped.
+_DROPPED_MS = 3_600_000
+
+
+class Generations(NamedTuple):
+    """Numbers of generations, None for what there is not.
+
+    ``revisions`` says by which version of the projection each was made, ``was`` which versions have
+    been live at any time; ``dropping`` are those whose keys are still to be deleted.
+    """
+
+    live: int
+    building: int | None
+    previous: int | None
+    newest: int
+    switcher: str
+    revisions: Mapping[int, str]
+    was: frozenset[str]
+    dropping: Sequence[int]
+
+    @property
+    def live_revision(self) -> str:
+        return self.revisions.get(self.live, "")
+
+
+def generations_command(keys: Keys, name: str) -> Command:
+    """Its reply is what ``parse_generations`` takes; ``name`` is that of any generation."""
+    return ("HGETALL", keys.generations(name.partition("@")[0]))
+
+
+def parse_generations(flat: Sequence[bytes]) -> Generations:
+    """Of a view that nobody has begun, generation 1 is live. Raises CorruptStore."""
+    texts = [text.decode() for text in flat]
+    fields = dict(zip(texts[::2], texts[1::2], strict=True))
+    try:
+        live = int(fields.get("live", 1))
+        return Generations(
+            live,
+            int(fields["building"]) if "building" in fields else None,
+            int(fields["previous"]) if "previous" in fields else None,
+            int(fields.get("newest", live)),
+            fields.get("switcher", ""),
+            {int(number): fields[f"revision:{number}"] for number in _after(fields, "revision")},
+            frozenset(_after(fields, "was")),
+            [int(number) for number in _after(fields, "dropping")],
+        )
+    except ValueError as error:
+        raise CorruptStore(f"the generations of a view cannot be read: {fields}") from error
+
+
+async def generations(store: EventStore, projection: Projector) -> Generations:
+    """Raises StoreUnavailable, ServerRefused, CorruptStore."""
+    return parse_generations(await store.ask(*generations_command(store.keys, projection.name)))
+
+
+async def outdated_views(store: EventStore, projections: Sequence[Projector]) -> dict[str, str]:
+    """``outdated`` of those that are, by name. One round trip.
+
+    Raises:
+        StoreUnavailable, ServerRefused, CorruptStore
+    """
+    replies = await store.ask_many(
+        [generations_command(store.keys, one.name) for one in projections]
+    )
+    told = {
+        one.name: outdated(one, parse_generations(reply))
+        for one, reply in zip(projections, replies, strict=True)
+    }
+    return {name: sentence for name, sentence in told.items() if sentence}
+
+
+def outdated(projection: Projector, found: Generations) -> str:
+    """What to tell people of a live view that this code leaves alone; empty where it does not."""
+    revision = found.live_revision
+    if not revision or revision == projection.revision:
+        return ""
+    return str(
+        RevisionMismatch(projection.name, revision, projection.revision, _advice(projection, found))
+    )
+
+
+def _advice(projection: Projector, found: Generations) -> str:
+    if found.building and found.revisions.get(found.building) == projection.revision:
+        return "the next one is being built"
+    if found.previous and found.revisions.get(found.previous) == projection.revision:
+        return (
+            f"workers leave it alone; start the newer code, or run `whence projections rollback "
+            f"{projection.name}`"
+        )
+    return f"workers leave it alone; run `whence projections rebuild {projection.name}`"
+
+
+class Succession:
+    """What changes the generations of one view.
+
+    Every method raises StoreUnavailable or ServerRefused when it has no answer. Each may be
+    repeated.
+    """
+
+    def __init__(self, store: EventStore, projection: Projector) -> None:
+        self._store = store
+        self._projection = projection
+        self._key = store.keys.generations(projection.base)
+
+    async def look(self) -> Generations:
+        return await generations(self._store, self._projection)
+
+    async def claim(self) -> Generations:
+        """The generations; of a new view the first one is this code's from now on.
+
+        A view whose generations nobody has written down yet was made by the first version.
+        """
+        found = await self.look()
+        if found.revisions:
+            return found
+        names = [
+            self._store.keys.checkpoint(number, self._projection.name)
+            for number in range(self._store.keys.partitions)
+        ]
+        begun = any(await self._store.ask_many([("HLEN", name) for name in names]))
+        await self._run(CLAIM, ["1" if begun else self._projection.revision])
+        return await self.look()
+
+    async def begin(self, switcher: Switcher, *, forget_skips: bool = False) -> tuple[int, bool]:
+        """The number of the generation that is built from now on, and whether it was begun already.
+
+        What a person has skipped in the live one is skipped in a new one, unless ``forget_skips``.
+
+        Raises:
+            RevisionMismatch: the one that is being built is another version's.
+        """
+        while True:
+            found = await self.claim()
+            number = found.newest + 1
+            if found.building is None:
+                # None of them is in use. They are there when somebody has deleted the key that
+                # counts generations.
+                async with self._ledger(number) as ledger:
+                    await ledger.drop()
+                    if not forget_skips:
+                        await ledger.skip_as(self._projection.generation(found.live).name)
+            match await self._run(BEGIN, [number, self._projection.revision, switcher]):
+                case [b"begun"]:
+                    return number, False
+                case [b"building", bytes(building)]:
+                    return int(building), True
+                case [b"other", bytes(building), bytes(revision)]:
+                    raise RevisionMismatch(
+                        f"{self._projection.name}@{building.decode()}, which is being built,",
+                        revision.decode(),
+                        self._projection.revision,
+                        f"let that code finish it, or run `whence projections abandon "
+                        f"{self._projection.name}`",
+                    )
+                case [b"taken", _]:
+                    continue
+                case answer:
+                    raise CorruptStore(f"begin.lua answered {answer!r}")
+
+    async def switch(self, from_: int, to: int) -> int:
+        """The generation that is live now: ``to``, unless another one than ``from_`` was.
+
+        Tables are shown first: whoever finds it done only by half, does it again.
+
+        Raises:
+            NoGeneration: ``to`` was dropped meanwhile.
+        """
+        await self._show(to)
+        match await self._run(SWITCH, [from_, to]):
+            case [b"switched"]:
+                return to
+            case [b"other", bytes(live)]:
+                await self._show(int(live))
+                return int(live)
+            case [b"gone"]:
+                await self._show(from_)
+                raise NoGeneration(
+                    self._projection.name, f"has no generation {to} any more: it was dropped"
+                )
+            case answer:
+                raise CorruptStore(f"switch.lua answered {answer!r}")
+
+    async def retire(self, number: int) -> bool:
+        """Drop a generation that is not live; False when somebody else has done so."""
+        answer = await self._run(RETIRE, [number])
+        await self.sweep()
+        return bool(answer == [b"retired"])
+
+    async def sweep(self) -> None:
+        """Delete the keys of all generations that were given up."""
+        for number in (await self.look()).dropping:
+            async with self._ledger(number) as ledger:
+                await ledger.drop(_DROPPED_MS)
+            await self._store.ask("HDEL", self._key, f"dropping:{number}")
+
+    async def _show(self, number: int) -> None:
+        async with self._ledger(number) as ledger:
+            await ledger.show()
+
+    @asynccontextmanager
+    async def _ledger(self, number: int) -> AsyncGenerator[Ledger]:
+        """Where a generation is kept."""
+        wire = self._store.address.wire()
+        ledger = ledger_of(self._store, self._projection.generation(number), wire)
+        try:
+            yield ledger
+        except ConnectionLost as error:
+            raise StoreUnavailable(self._store.address.shown, str(error)) from error
+        finally:
+            await ledger.close()
+            await wire.close()
+
+    async def _run(self, script: Script, args: Sequence[Arg]) -> Reply:
+        wire = self._store.address.wire()
+        try:
+            (answer,) = await run_scripts(wire, [ScriptCall(script, [self._key], args)])
+        except ConnectionLost as error:
+            raise StoreUnavailable(self._store.address.shown, str(error)) from error
+        finally:
+            await wire.close()
+        if isinstance(answer, ServerError):
+            raise ServerRefused(f"{script.name}.lua on {self._key}", str(answer))
+        return answer
+
+
+def _after(fields: Mapping[str, str], kind: str) -> list[str]:
+    """What stands behind "kind:" in the names of fields."""
+    return [name.removeprefix(f"{kind}:") for name in fields if name.startswith(f"{kind}:")]

@@ -1,0 +1,121 @@
+"""One worker and one view: it follows the generations of it as they come and go."""
+
+import logging
+
+import anyio
+
+from whence.projections.catchup import NEAR, catch_up, follow
+from whence.projections.generations import Generations, Succession, outdated
+from whence.projections.projection import Projector
+from whence.projections.settings import WorkerSettings
+from whence.projections.status import status
+from whence.projections.switching import switch
+from whence.store.errors import WhenceError
+from whence.store.eventstore import EventStore
+
+log = logging.getLogger("whence.projections")
+
+# Seconds that the last events may take before a switch; then it is tried again at the next look.
+_PATIENCE = 5.0
+
+
+class Keeper:
+    """Keeps the live generation of a view up to date, and the one that is being built.
+
+    Only those that its own version of the projection has made: others are left to other code.
+
+    Args:
+        owner: names the worker; no other worker has the same.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        projection: Projector,
+        owner: str,
+        settings: WorkerSettings,
+    ) -> None:
+        self._store = store
+        self._projection = projection
+        self._owner = owner
+        self._settings = settings
+        self._succession = Succession(store, projection)
+        self._following: dict[int, anyio.CancelScope] = {}
+        self._said = ""  # what was logged last, until it changes
+
+    async def run(self) -> None:
+        """Work until cancelled, through outages of the server."""
+        async with anyio.create_task_group() as tasks:
+            while True:
+                try:
+                    found = await self._succession.claim()
+                    found = await self._after_change(found)
+                    self._say(outdated(self._projection, found))
+                    for number in self._ours(found) - self._following.keys():
+                        self._following[number] = scope = anyio.CancelScope()
+                        tasks.start_soon(self._follow, number, scope)
+                    for number in self._following.keys() - self._ours(found):
+                        self._following.pop(number).cancel()
+                    await self._switch(found)
+                except WhenceError as error:
+                    self._say(f"projection {self._projection.name}: {error}")
+                await anyio.sleep(self._settings.poll_ms / 1000)
+
+    async def _follow(self, number: int, scope: anyio.CancelScope) -> None:
+        with scope:
+            generation = self._projection.generation(number)
+            await follow(self._store, generation, self._owner, self._settings)
+
+    def _ours(self, found: Generations) -> set[int]:
+        return {
+            number
+            for number in (found.live, found.building)
+            if number is not None and found.revisions.get(number) == self._projection.revision
+        }
+
+    async def _after_change(self, found: Generations) -> Generations:
+        """Begin a new generation where the code has changed, if so set.
+
+        A version that was live before does not come back by itself: while a release is rolled out,
+        workers of the old code still run, and would make the view anew after those of the new one.
+        """
+        if (
+            self._settings.rebuild_on_change
+            and found.building is None
+            and found.live_revision != self._projection.revision
+            and self._projection.revision not in found.was
+        ):
+            number, _ = await self._succession.begin("worker")
+            log.info(
+                "projection %s has version %s now: its view is made anew, as generation %d",
+                self._projection.name,
+                self._projection.revision,
+                number,
+            )
+            return await self._succession.look()
+        return found
+
+    async def _switch(self, found: Generations) -> None:
+        """Switch to a generation that a worker has begun, as the one that has its first partition.
+
+        Another one may do the same: a script lets one of them.
+        """
+        number = found.building
+        if number is None or found.switcher != "worker" or number not in self._ours(found):
+            return
+        new = self._projection.generation(number)
+        standings = await status(self._store, new)
+        if standings[0].owner != self._owner or sum(one.lag for one in standings) > NEAR:
+            return
+        with anyio.move_on_after(_PATIENCE) as waiting:
+            await catch_up(self._store, new, None)
+        if waiting.cancelled_caught:
+            return
+        if await switch(self._store, self._projection, number, self._settings) == number:
+            log.info("projection %s: readers see generation %d now", self._projection.name, number)
+            await self._succession.sweep()
+
+    def _say(self, sentence: str) -> None:
+        if sentence and sentence != self._said:
+            log.warning("%s", sentence)
+        self._said = sentence

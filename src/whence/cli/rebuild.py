@@ -1,0 +1,133 @@
+"""``whence projections rebuild``, ``rollback``, ``abandon``, ``drop-previous``."""
+
+import asyncio
+
+import click
+import uvloop
+
+from whence.cli import text
+from whence.cli.parked import Given, domain_again, url_again
+from whence.cli.progress import counting
+from whence.cli.settings import find_domain, server
+from whence.projections import rebuild as views
+from whence.projections.projection import Projector
+from whence.projections.rebuild import RebuildReport
+from whence.store.durability import RELAXED
+from whence.store.eventstore import open_store
+
+
+@click.command()
+@click.argument("name")
+@domain_again
+@url_again
+@click.option("--forget-skips", is_flag=True, help="Apply events again that were skipped.")
+@click.option("--drop-previous", is_flag=True, help="Keep nothing that rollback could go back to.")
+@click.pass_obj
+def rebuild(
+    given: Given,
+    name: str,
+    domain_path: str | None,
+    url: str | None,
+    forget_skips: bool,
+    drop_previous: bool,
+) -> None:
+    """Make the view of the projection NAME anew from the events, beside the one that readers see.
+
+    When it has caught up, readers see it from one moment to the next; "rollback" goes back to the
+    one before. Workers help to build it. Stopped in between, it goes on when it is called again;
+    "abandon" drops what was built. What was parked is tried again; what was skipped stays skipped.
+
+    For example: whence projections rebuild order-list
+    """
+    projection = find_domain(domain_path or given.domain_path).read_model.projection(name)
+    with server(url or given.url) as found:
+        report = uvloop.run(_rebuild(found.url, projection, forget_skips, drop_previous))
+    click.echo(f"{name} was rebuilt from {report.events:,} events in {report.seconds:.1f} s")
+    click.echo(f"Readers see generation {report.generation} now")
+    _say_parked(report)
+
+
+async def _rebuild(
+    url: str, projection: Projector, forget_skips: bool, drop_previous: bool
+) -> RebuildReport:
+    with counting(f"Rebuilding {projection.name}") as on_progress:
+        async with open_store(url, durability=RELAXED) as store:
+            report = await views.rebuild(
+                store, projection, progress=on_progress, forget_skips=forget_skips
+            )
+            if drop_previous:
+                await views.drop_previous(store, projection)
+            return report
+
+
+@click.command()
+@click.argument("name")
+@domain_again
+@url_again
+@click.pass_obj
+def rollback(given: Given, name: str, domain_path: str | None, url: str | None) -> None:
+    """Let readers see the view of the projection NAME that was live before the last switch.
+
+    It is brought up to date first. The other one is kept instead, so the next "rollback" takes this
+    one back.
+
+    For example: whence projections rollback order-list
+    """
+    projection = find_domain(domain_path or given.domain_path).read_model.projection(name)
+    with server(url or given.url) as found:
+        report = uvloop.run(_rollback(found.url, projection))
+    click.echo(
+        f"{name} was rolled back to generation {report.generation}, which {report.events:,} events "
+        f"have brought up to date in {report.seconds:.1f} s"
+    )
+    _say_parked(report)
+
+
+async def _rollback(url: str, projection: Projector) -> RebuildReport:
+    with counting(f"Bringing {projection.name} up to date") as on_progress:
+        async with open_store(url, durability=RELAXED) as store:
+            return await views.rollback(store, projection, progress=on_progress)
+
+
+@click.command()
+@click.argument("name")
+@domain_again
+@url_again
+@click.pass_obj
+def abandon(given: Given, name: str, domain_path: str | None, url: str | None) -> None:
+    """Drop the generation of the projection NAME that is being built.
+
+    A "rebuild" that runs ends; readers see what they saw before.
+    """
+    projection = find_domain(domain_path or given.domain_path).read_model.projection(name)
+    with server(url or given.url) as found:
+        number = asyncio.run(_abandon(found.url, projection))
+    click.echo(f"Generation {number} of {name} was dropped; it was not finished")
+
+
+async def _abandon(url: str, projection: Projector) -> int:
+    async with open_store(url, durability=RELAXED) as store:
+        return await views.abandon(store, projection)
+
+
+@click.command("drop-previous")
+@click.argument("name")
+@domain_again
+@url_again
+@click.pass_obj
+def drop_previous(given: Given, name: str, domain_path: str | None, url: str | None) -> None:
+    """Drop the generation of the projection NAME that "rollback" would go back to."""
+    projection = find_domain(domain_path or given.domain_path).read_model.projection(name)
+    with server(url or given.url) as found:
+        number = asyncio.run(_drop_previous(found.url, projection))
+    click.echo(f"Generation {number} of {name} was dropped; there is nothing to roll back to")
+
+
+async def _drop_previous(url: str, projection: Projector) -> int:
+    async with open_store(url, durability=RELAXED) as store:
+        return await views.drop_previous(store, projection)
+
+
+def _say_parked(report: RebuildReport) -> None:
+    if report.parked:
+        text.say(f'{report.parked:,} aggregates are parked: "whence projections parked" says why')
