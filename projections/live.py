@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
-from typing import Protocol, TypeGuard, TypeVar
+from typing import ClassVar, Protocol, TypeGuard, TypeVar
 
 from whence.projections.generations import (
     Generations,
@@ -22,8 +22,7 @@ class Named(Protocol):
     A reaction has no generations: it is read as it is.
     """
 
-    @property
-    def name(self) -> str: ...
+    name: ClassVar[str]
 
 
 class _Moved(Exception):

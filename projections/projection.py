@@ -91,7 +91,7 @@ class Projector:
         InvalidDomain: the class contradicts itself or the domain; the sentence says how.
     """
 
-    name: str
+    name: ClassVar[str]
     on_failure: ClassVar[OnFailure] = "park"
     version: ClassVar[int] = 1
     # Makes what takes the operations of a handler, of one event at a time.
@@ -153,10 +153,9 @@ class Projector:
     def generation(self, number: int) -> Self:
         """The same projection for one generation of its view, 1 or more, live or not."""
         other = copy.copy(self)
-        other.number = number
-        other.name = self.base if number == 1 else f"{self.base}@{number}"
+        name = self.base if number == 1 else f"{self.base}@{number}"
         # What takes the operations is used by one projection at a time.
-        other.__dict__["_asked"] = self.operations()
+        other.__dict__.update(name=name, number=number, _asked=self.operations())
         return other
 
     def handle(self, record: Recorded) -> Sequence[Any]:

@@ -15,6 +15,7 @@ from whence.projections.lease import Leases
 from whence.projections.membership import Membership
 from whence.projections.notes import Note, Request, Skip, Skipped, encode
 from whence.projections.requests import leave
+from whence.store.address import Address
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.store.script import Script
@@ -80,7 +81,11 @@ async def heard(
     await membership.beat()
     await membership.leave()
     with monkeypatch.context() as patched:
-        patched.setattr(type(store.address), "wire", lambda _: wire)
+
+        def listening(_: Address) -> Listening:
+            return wire
+
+        patched.setattr(type(store.address), "wire", listening)
         succession = Succession(store, counts)
         assert await succession.begin("person") == (2, False)
         assert await succession.switch(1, 2) == 2
