@@ -224,6 +224,7 @@ class SocketWire:
             raise StoreUnavailable(self._where, CLOSED)
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(seen)  # those who waited may have left
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> _Line:

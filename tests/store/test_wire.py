@@ -1,6 +1,7 @@
 """Our wire says what redis-py says, and is honest about what it does not know."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
@@ -160,6 +161,25 @@ async def test_all_who_wait_for_a_connection_share_one_attempt() -> None:
 
     assert {type(result) for result in results} == {StoreUnavailable}
     assert len(visits) == 1
+
+
+async def test_an_attempt_that_fails_when_nobody_waits_any_more_is_no_news() -> None:
+    """As of a worker that is stopped while it connects."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with silent_server() as (url, visits), asyncio.timeout(10):
+        address = Address.parse(url)
+        wire = SocketWire(address.pool(), address.shown, timeout=1, connect_timeout=0.1)
+        call = asyncio.create_task(wire.call([("PING",)]))
+        while not visits:
+            await asyncio.sleep(0.001)
+        (attempt,) = {task for task in asyncio.all_tasks() if "_open" in repr(task.get_coro())}
+        call.cancel()
+        await asyncio.wait([call, attempt])
+        await wire.close()
+    del attempt, call, wire
+    gc.collect()
+    assert reported == []
 
 
 async def test_a_wire_that_was_closed_stays_closed(valkey_url: str) -> None:

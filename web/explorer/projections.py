@@ -1,7 +1,7 @@
 """The page of the projections: how far each is, how fast it goes, who works on it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from whence.domain import Domain
 from whence.projections.projection import Projector
-from whence.projections.status import PartitionStatus, status
+from whence.projections.status import PartitionStatus, owner_counts, status
 from whence.store.eventstore import EventStore
 from whence.web.explorer.bars import Bar, bars
 from whence.web.explorer.pages import Pages
@@ -24,7 +24,8 @@ _WINDOW = 10
 class Standing(NamedTuple):
     """A projection as a whole, and each of its partitions.
 
-    ``rate`` is in events per second, None before the second look.
+    ``rate`` is in events per second, None before the second look; ``owners`` are the workers, and
+    how many partitions each has.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Standing(NamedTuple):
     applied: int
     lag: int
     rate: float | None
-    owners: Sequence[str]
+    owners: Mapping[str, int]
     unowned: int
     failures: Sequence[PartitionStatus]
 
@@ -51,7 +52,7 @@ class Standing(NamedTuple):
             sum(one.position for one in found),
             sum(one.lag for one in found),
             rate,
-            sorted({one.owner for one in found if one.owner}),
+            owner_counts(found),
             sum(not one.owner for one in found),
             [one for one in found if one.failure],
         )

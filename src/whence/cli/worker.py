@@ -49,8 +49,8 @@ def worker(
 ) -> None:
     """Keep the projections up to date, and send what reactions and timers ask for.
 
-    Several workers may run: each partition of a projection or reaction is owned by one of them, and
-    when that one ends, another takes over.
+    Several workers may run, and come and go at any time: they share the partitions of each
+    projection and reaction evenly; "whence projections" shows who has how many.
     """
     domain = find_domain(domain_path)
     promise = Promise(durability, assert_durability)
