@@ -38,7 +38,8 @@
     │   ├── StreamGap             a version of a stream is missing
     │   ├── UpcastFailed          an upcaster cannot read an event of an older schema version
     │   ├── FeedGap               a feed position is missing
-    │   └── AnchorMismatch        a checkpoint stands on an event that the log does not have
+    │   ├── AnchorMismatch        a checkpoint stands on an event that the log does not have
+    │   └── ReactionAstray        the same of a reaction's checkpoint
     ├── StoreMismatch             the server is not as this program needs it
     │   └── DurabilityRefused     it keeps less than the durability asked for; nothing was written
     ├── ServerRefused             the server answered with an error of its own
@@ -97,6 +98,7 @@ __all__ = [
     "OutcomeUnknown",
     "Overloaded",
     "ProjectionFailed",
+    "ReactionAstray",
     "ReactionFailed",
     "Rejected",
     "RowMismatch",
@@ -484,10 +486,25 @@ class AnchorMismatch(CorruptStore):
         self.projection = projection
         self.partition = partition
         self.position = position
+        self.was = was
+        self.found = found
         super().__init__(
             f"projection {projection} has applied {was} at position {position} of partition "
             f"{partition}, where the log now has {found}: the log was rolled back under it (a "
             f"restored backup, a failover); run `whence projections rebuild {projection}`"
+        )
+
+
+class ReactionAstray(CorruptStore):
+    def __init__(self, reaction: str, partition: int, position: int, was: str, found: str) -> None:
+        self.reaction = reaction
+        self.partition = partition
+        self.position = position
+        super().__init__(
+            f"reaction {reaction} has handled {was} at position {position} of partition "
+            f"{partition}, where the log now has {found}: the log was rolled back under it (a "
+            f"restored backup, a failover); `whence reactions restart {reaction}` lets it go on at "
+            "the end of the log"
         )
 
 

@@ -54,8 +54,8 @@ class Checkpoints:
         self._wire = wire
         self._noting = checkpoint.Checkpoints(store, reaction, wire)
 
-    async def begin_now(self) -> int:
-        """Give partitions that have no checkpoint one at the end of their feed; returns how many.
+    async def begin_now(self) -> None:
+        """Give partitions that have no checkpoint one at the end of their feed.
 
         Raises:
             CorruptStore: the last entry of a feed is none of ours.
@@ -64,19 +64,29 @@ class Checkpoints:
         known = await self._store.ask_many(
             [("HEXISTS", self._keys.checkpoint(n, self._reaction), "position") for n in numbers]
         )
-        new = [n for n, there in zip(numbers, known, strict=True) if not there]
-        heads = await self._heads(new)
-        anchors = await fetch_all(self._store, heads)
+        await self._begin([n for n, there in zip(numbers, known, strict=True) if not there], "new")
+
+    async def restart(self) -> None:
+        """Set all checkpoints to the end of their feeds; raises as ``begin_now``.
+
+        Events that were not handled until then stay so, parked ones too; timers stay as they are.
+        """
+        await self._begin(range(self._keys.partitions), "again")
+
+    async def _begin(self, partitions: Sequence[int], mode: str) -> None:
+        heads = await fetch_all(self._store, await self._heads(partitions))
         calls: list[ScriptCall] = []
-        for n in new:
-            events = anchors[n]
+        for n in partitions:
+            events = heads[n]
             if isinstance(events, CorruptStore):
                 raise events
             place: list[Arg] = [events[0].position, events[0].anchor] if events else [0, ""]
-            keys = [self._keys.checkpoint(n, self._reaction)]
-            calls.append(ScriptCall(BEGIN, keys, [*place, self._store.identity.uuid]))
+            keys: list[Arg] = [
+                kind(n, self._reaction)
+                for kind in (self._keys.checkpoint, self._keys.parked, self._keys.asked)
+            ]
+            calls.append(ScriptCall(BEGIN, keys, [*place, self._store.identity.uuid, mode]))
         await self._run(calls)
-        return len(new)
 
     async def commit(
         self, lease: Lease, change: Change, timers: Mapping[TimerId, Timer | None]

@@ -8,27 +8,20 @@ import anyio
 from anyio.abc import TaskGroup
 
 from whence.actors.runtime import Runtime
-from whence.projections.anchor import check_anchors
 from whence.projections.fetch import fetch_all
-from whence.projections.halts import Halts
-from whence.projections.lease import Lease, Leases
+from whence.projections.lease import Lease
 from whence.projections.settings import WorkerSettings
 from whence.reactions.alarms import Alarms
 from whence.reactions.checkpoint import Checkpoints
 from whence.reactions.delivery import Delivery
+from whence.reactions.holding import NO_ANSWER, Holding
 from whence.reactions.reaction import Reaction
 from whence.reactions.reactor import Reactor
 from whence.reactions.retries import Retries
 from whence.reactions.work import Work
 from whence.store.address import CALL_TIMEOUT
 from whence.store.arrivals import new_pointers
-from whence.store.errors import (
-    CorruptStore,
-    LeaseLost,
-    ServerRefused,
-    StoreUnavailable,
-    WhenceError,
-)
+from whence.store.errors import CorruptStore, LeaseLost, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, check_contiguous
 from whence.store.wire import ConnectionLost
@@ -38,8 +31,6 @@ log = logging.getLogger("whence.reactions")
 # Of a partition, how many aggregates are worked on side by side.
 BESIDE = 64
 
-# After one of these nobody knows what was done: the partition goes back to its checkpoint.
-_NO_ANSWER = (ConnectionLost, StoreUnavailable, ServerRefused)
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 # Seconds, shielded from cancellation.
@@ -50,7 +41,7 @@ _BUSY_LOOK_MS = 20
 
 
 class Follower:
-    """Follows the feeds for one reaction, on the partitions that no other worker has.
+    """Follows the feeds for one reaction, on its share of the partitions.
 
     Each partition with something to do has a task: a handler that takes its time holds up its own
     partition and no other.
@@ -74,7 +65,6 @@ class Follower:
         self._most_parked = settings.most_parked if reaction.on_failure == "park" else 0
         self._wire = store.address.wire()
         self._reading = store.address.wire(settings.poll_ms / 1000 + CALL_TIMEOUT)
-        self._leases = Leases(store, self._name, owner, settings.lease_ms, self._wire)
         self._checkpoints = Checkpoints(store, self._name, self._wire)
         self.delivery = Delivery(runtime, self._name)
         self._reactor = Reactor(reaction, self.delivery, store.identity.uuid, BESIDE)
@@ -87,8 +77,7 @@ class Follower:
             settings,
             self._reactor.limit,
         )
-        self._halts = Halts(settings.retry_ms, settings.longest_retry_ms)
-        self._held: dict[int, Lease] = {}
+        self._holding = Holding(store, self._name, self._checkpoints, owner, settings, self._wire)
         self._busy: set[int] = set()
         self._begun = reaction.start == "beginning"
         self._look_at = 0.0
@@ -109,7 +98,7 @@ class Follower:
         while True:
             try:
                 await self._round(tasks)
-            except (*_NO_ANSWER, CorruptStore) as error:
+            except (*NO_ANSWER, CorruptStore) as error:
                 self._lose_all(error)
                 await anyio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
@@ -122,58 +111,25 @@ class Follower:
         if time.monotonic() >= self._look_at:
             await self._look()
         quiet: list[Lease] = []
-        for lease in self._quiet():
+        for lease in self._holding.quiet(self._busy):
             timely = time.monotonic() >= self._alarms.look_at(lease.partition)
             if timely or self._retries.due(lease) is not None:
                 self._start(tasks, lease, ())
             else:
                 quiet.append(lease)
         for partition, pointers in (await self._read(quiet)).items():
-            self._start(tasks, self._held[partition], pointers)
-
-    def _quiet(self) -> list[Lease]:
-        """The partitions of this worker on which nobody works at the moment."""
-        return [x for p, x in self._held.items() if x.active and p not in self._busy]
-
-    # Getting partitions
+            self._start(tasks, self._holding.held[partition], pointers)
 
     async def _look(self) -> None:
-        """Take the partitions that nobody has, and those of this worker that must begin anew."""
         if not self._begun:
             await self._checkpoints.begin_now()
             self._begun = True
-        await self._check_lengths()
-        for partition, lease in list(self._held.items()):
-            if not (lease.active or self._halts.waiting(partition)):
-                del self._held[partition]
-        taken = self._held.keys() | self._busy
-        await self._take([n for n in range(self._store.keys.partitions) if n not in taken])
-        await self._retries.look(list(self._held.values()))
-        self._look_at = time.monotonic() + self._settings.poll_ms / 1000
-
-    async def _take(self, partitions: Sequence[int]) -> None:
-        leases = await self._leases.acquire(partitions)
-        if not leases:
-            return
-        log.info("reaction %s: took %d partitions", self._name, len(leases))
-        mismatches = await check_anchors(self._store, self._name, leases)
-        for lease in leases:
-            self._held[lease.partition] = lease
+        taken = await self._holding.look(self._busy)
+        for lease in taken:
             self._alarms.take(lease.partition)
-        self._retries.inherit(leases)
-        for partition, error in mismatches.items():
-            await self._halt(self._held[partition], error)
-
-    async def _check_lengths(self) -> None:
-        """Notice a log that was rolled back: it would be silent until it is as long again."""
-        quiet = self._quiet()
-        try:
-            heads = await self._store.feed_heads([lease.partition for lease in quiet])
-        except CorruptStore:
-            return  # the next read tells in which partition
-        for lease, head in zip(quiet, heads, strict=True):
-            if head < lease.position:
-                self._held.pop(lease.partition, None)  # when it is taken again, its anchor tells
+        self._retries.inherit(taken)
+        await self._retries.look(list(self._holding.held.values()))
+        self._look_at = time.monotonic() + self._settings.poll_ms / 1000
 
     # Reading
 
@@ -193,7 +149,7 @@ class Follower:
         )
         found: dict[int, Sequence[Pointer]] = {}
         for partition, pointers in arrived.items():
-            lease = self._held.get(partition)
+            lease = self._holding.held.get(partition)
             if lease is None or lease.position != after[partition]:
                 continue  # lost while the read was under way
             try:
@@ -201,7 +157,7 @@ class Follower:
                     raise pointers
                 check_contiguous(partition, lease.position, pointers)
             except CorruptStore as error:
-                await self._halt(lease, error)
+                await self._holding.halt(lease, error)
             else:
                 found[partition] = pointers
         return found
@@ -229,11 +185,11 @@ class Follower:
                 elif stream is None and time.monotonic() < self._alarms.look_at(lease.partition):
                     return
         except ConnectionLost as error:
-            self._drop(lease, f"no answer, so the checkpoint has to tell: {error}")
+            self._holding.drop(lease, f"no answer, so the checkpoint has to tell: {error}")
         except LeaseLost as error:
-            self._drop(lease, str(error))
+            self._holding.drop(lease, str(error))
         except WhenceError as error:
-            await self._halt(lease, error)
+            await self._holding.halt(lease, error)
         finally:
             self._busy.discard(lease.partition)
 
@@ -249,7 +205,7 @@ class Follower:
         if outcome is not None:
             change, timers = outcome
             await self._checkpoints.commit(lease, change, timers)
-            self._halts.forget(lease.partition)
+            self._holding.moved(lease)
             self._alarms.expect(lease.partition, timers)
             work.report(change.notes)
         if work.failure is not None:
@@ -257,40 +213,11 @@ class Follower:
 
     # Trouble
 
-    async def _halt(self, lease: Lease, error: WhenceError) -> None:
-        """Let a partition wait; it is tried again under a new lease, with all its checks."""
-        lease.halted = True
-        pause = self._halts.add(lease.partition)
-        log.error(
-            "partition %d of reaction %s is halted at position %d, next try in %.1f s: %s",
-            lease.partition,
-            self._name,
-            lease.position,
-            pause / 1000,
-            error,
-            exc_info=error.__cause__,
-        )
-        try:
-            refusal = await self._checkpoints.note_failure(lease, str(error))
-        except _NO_ANSWER:
-            return  # whatever it was, it is not over
-        if isinstance(refusal, LeaseLost):
-            self._drop(lease, str(refusal))
-
-    def _drop(self, lease: Lease, why: str) -> None:
-        lease.halted = True
-        if self._held.get(lease.partition) is lease:
-            del self._held[lease.partition]
-            self._halts.forget(lease.partition)
-            log.info("reaction %s stood back: %s", self._name, why)
-
     def _lose_all(self, error: Exception) -> None:
         if str(error) != self._trouble:
             log.warning("reaction %s goes back to its checkpoints: %s", self._name, error)
         self._trouble = str(error)
-        for lease in self._held.values():
-            lease.halted = True
-        self._held.clear()
+        self._holding.lose_all()
         self._look_at = 0.0
 
     def _recovered(self) -> None:
@@ -303,21 +230,16 @@ class Follower:
     async def _keep_leases(self) -> None:
         while True:
             await anyio.sleep(self._settings.lease_ms / 3000)
-            leases = list(self._held.values())
             try:
-                lost = await self._leases.renew(leases)
-            except _NO_ANSWER as error:
+                await self._holding.renew()
+            except NO_ANSWER as error:
                 # The leases end by themselves, and the reading loop has noticed as well.
                 log.warning("reaction %s could not renew its leases: %s", self._name, error)
-                continue
-            for lease in lost:
-                self._drop(lease, str(LeaseLost(self._name, lease.partition)))
 
     async def _farewell(self) -> None:
         try:
-            # All of them: an acquisition may have been cancelled before its answer came.
-            await self._leases.release(range(self._store.keys.partitions))
-        except _NO_ANSWER as error:
+            await self._holding.leave()
+        except NO_ANSWER as error:
             log.warning("reaction %s could not give its leases back: %s", self._name, error)
         finally:
             await self._reading.close()
