@@ -106,7 +106,9 @@ class Retries:
     async def _change(
         self, lease: Lease, stream: StreamId, note: Note, request: Request | None
     ) -> tuple[Change, Timers]:
-        nothing = Change({}, 0, lease.position, lease.anchor, answered=[stream])
+        # A request that nobody here has read yet stays.
+        answered = () if request is None else (stream,)
+        nothing = Change({}, 0, lease.position, lease.anchor, answered=answered)
         skip = request if request is not None and request.action == "skip" else None
         if skip is not None and skip.version != note.version:
             return nothing, {}  # it is another event by now than the one that was to be skipped
