@@ -1,5 +1,6 @@
 """``whence projections``: their standing, and a view made anew while a worker keeps it."""
 
+import asyncio
 import os
 import pty
 import subprocess
@@ -10,6 +11,8 @@ from typing import Any
 import httpx
 
 from tests.cli.program import ORDERS, PATIENCE, Program, environment, eventually, whence
+from whence.store.embedded import running_at
+from whence.store.eventstore import open_store
 
 DOMAIN = {"WHENCE_DOMAIN": ORDERS}
 ORDER_COUNT = 30
@@ -80,6 +83,42 @@ def test_a_rebuild_is_taken_back_and_what_is_kept_is_dropped(tmp_path: Path) -> 
         assert run("drop-previous", "order-list").startswith("1 ")
         assert run("rebuild", "order-lits").startswith("1 ")
         assert page(program.base) == before
+
+
+def test_what_differs_is_printed_and_not_switched_to(tmp_path: Path) -> None:
+    with Program("dev", ORDERS, "--port", "0", cwd=tmp_path) as program:
+        before = filled(program)
+        result = whence(
+            "projections", "rebuild", "order-list", "--verify", cwd=tmp_path, env=DOMAIN
+        )
+        assert result.returncode == 0, result.stderr
+        assert "0 of 30 rows differ" in result.stdout
+        ghost = b'{"user_id":"ghost","status":"pending","total":1,"placed_at":"now"}'
+        plant(tmp_path, ghost)
+        result = whence(
+            "projections", "rebuild", "order-list", "--verify", cwd=tmp_path, env=DOMAIN
+        )
+        assert result.returncode == 1, result.stderr
+        assert "ghost" in result.stdout
+        assert "1 of 31 rows differ" in result.stdout
+        assert "Readers do not see generation 3 yet" in result.stdout
+        table = whence("projections", cwd=tmp_path, env=DOMAIN).stdout
+        assert "order-list@3 is being built; readers see order-list as before" in table
+        result = whence("projections", "abandon", "order-list", cwd=tmp_path, env=DOMAIN)
+        assert result.stdout.startswith("Generation 3 of order-list was dropped")
+        assert page(program.base)["total"] == before["total"] + 1
+
+
+def plant(folder: Path, row: bytes) -> None:
+    """Put a row that no event has made into the live generation, which is the second."""
+    url = running_at(folder / "whence-data")
+    assert url is not None
+
+    async def put() -> None:
+        async with open_store(url, durability="relaxed") as store:
+            await store.ask("HSET", store.keys.view(0, "order-list@2"), "ghost", row)
+
+    asyncio.run(put())
 
 
 def test_a_terminal_sees_the_progress(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """``whence projections rebuild``, ``rollback``, ``abandon``, ``drop-previous``."""
 
 import asyncio
+import sys
 
 import click
 import uvloop
@@ -10,10 +11,14 @@ from whence.cli.parked import Given, domain_again, url_again
 from whence.cli.progress import counting
 from whence.cli.settings import find_domain, server
 from whence.projections import rebuild as views
+from whence.projections.generations import generations
 from whence.projections.projection import Projector
 from whence.projections.rebuild import RebuildReport
+from whence.projections.verify import Comparison, compare
 from whence.store.durability import RELAXED
 from whence.store.eventstore import open_store
+
+_DIFFERENCES = ("key", "field", "before", "after")
 
 
 @click.command()
@@ -21,6 +26,9 @@ from whence.store.eventstore import open_store
 @domain_again
 @url_again
 @click.option("--forget-skips", is_flag=True, help="Apply events again that were skipped.")
+@click.option(
+    "--verify", is_flag=True, help="Compare it with the live one first, and switch if they agree."
+)
 @click.option("--drop-previous", is_flag=True, help="Keep nothing that rollback could go back to.")
 @click.pass_obj
 def rebuild(
@@ -29,6 +37,7 @@ def rebuild(
     domain_path: str | None,
     url: str | None,
     forget_skips: bool,
+    verify: bool,
     drop_previous: bool,
 ) -> None:
     """Make the view of the projection NAME anew from the events, beside the one that readers see.
@@ -37,27 +46,62 @@ def rebuild(
     one before. Workers help to build it. Stopped in between, it goes on when it is called again;
     "abandon" drops what was built. What was parked is tried again; what was skipped stays skipped.
 
+    "--verify" compares both row by row, and prints what differs. Exit code 1 says that something
+    does: then readers see what they saw before, until "rebuild" is called without it.
+
     For example: whence projections rebuild order-list
     """
-    projection = find_domain(domain_path or given.domain_path).read_model.projection(name)
+    projection = find_domain(domain_path or given.domain_path).read_model.projector(name)
     with server(url or given.url) as found:
-        report = uvloop.run(_rebuild(found.url, projection, forget_skips, drop_previous))
+        work = _rebuild(found.url, projection, forget_skips, verify, drop_previous)
+        report = uvloop.run(work)
     click.echo(f"{name} was rebuilt from {report.events:,} events in {report.seconds:.1f} s")
+    if not report.live:
+        click.echo(
+            f"Readers do not see generation {report.generation} yet: "
+            f'"whence projections rebuild {name}" lets them, "abandon" drops it'
+        )
+        sys.exit(1)
     click.echo(f"Readers see generation {report.generation} now")
     _say_parked(report)
 
 
 async def _rebuild(
-    url: str, projection: Projector, forget_skips: bool, drop_previous: bool
+    url: str, projection: Projector, forget_skips: bool, verify: bool, drop_previous: bool
 ) -> RebuildReport:
-    with counting(f"Rebuilding {projection.name}") as on_progress:
-        async with open_store(url, durability=RELAXED) as store:
+    compared: list[Comparison] = []
+    async with open_store(url, durability=RELAXED) as store:
+
+        async def agree(old: Projector, new: Projector) -> bool:
+            found = await generations(store, projection)
+            same_code = found.live_revision == projection.revision
+            compared.append(await compare(store, old, new, same_code=same_code))
+            return not compared[-1].different
+
+        with counting(f"Rebuilding {projection.name}") as on_progress:
             report = await views.rebuild(
-                store, projection, progress=on_progress, forget_skips=forget_skips
+                store,
+                projection,
+                progress=on_progress,
+                forget_skips=forget_skips,
+                check=agree if verify else None,
             )
-            if drop_previous:
-                await views.drop_previous(store, projection)
-            return report
+        if drop_previous and report.live:
+            await views.drop_previous(store, projection)
+    for comparison in compared:
+        _say_compared(comparison)
+    return report
+
+
+def _say_compared(comparison: Comparison) -> None:
+    if comparison.differences:
+        cells = [
+            (one.key, one.field or "(row)", text.value(one.before), text.value(one.after))
+            for one in comparison.differences
+        ]
+        text.say_table([_DIFFERENCES, *cells])
+    of = f"of {comparison.rows:,} rows"
+    click.echo(f"{comparison.different:,} {of} differ")
 
 
 @click.command()
@@ -73,7 +117,7 @@ def rollback(given: Given, name: str, domain_path: str | None, url: str | None) 
 
     For example: whence projections rollback order-list
     """
-    projection = find_domain(domain_path or given.domain_path).read_model.projection(name)
+    projection = find_domain(domain_path or given.domain_path).read_model.projector(name)
     with server(url or given.url) as found:
         report = uvloop.run(_rollback(found.url, projection))
     click.echo(
@@ -99,7 +143,7 @@ def abandon(given: Given, name: str, domain_path: str | None, url: str | None) -
 
     A "rebuild" that runs ends; readers see what they saw before.
     """
-    projection = find_domain(domain_path or given.domain_path).read_model.projection(name)
+    projection = find_domain(domain_path or given.domain_path).read_model.projector(name)
     with server(url or given.url) as found:
         number = asyncio.run(_abandon(found.url, projection))
     click.echo(f"Generation {number} of {name} was dropped; it was not finished")
@@ -117,7 +161,7 @@ async def _abandon(url: str, projection: Projector) -> int:
 @click.pass_obj
 def drop_previous(given: Given, name: str, domain_path: str | None, url: str | None) -> None:
     """Drop the generation of the projection NAME that "rollback" would go back to."""
-    projection = find_domain(domain_path or given.domain_path).read_model.projection(name)
+    projection = find_domain(domain_path or given.domain_path).read_model.projector(name)
     with server(url or given.url) as found:
         number = asyncio.run(_drop_previous(found.url, projection))
     click.echo(f"Generation {number} of {name} was dropped; there is nothing to roll back to")
