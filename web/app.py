@@ -32,6 +32,7 @@ from whence.web.log import LogBranch
 from whence.web.metering import HttpMeter, Metering
 from whence.web.openapi import Describer
 from whence.web.problems import HANDLERS
+from whence.web.reference.page import ReferencePage
 from whence.web.routes import RouteNames
 from whence.web.trace import Traced
 from whence.web.views import ViewsBranch
@@ -51,7 +52,7 @@ _CORS_ANSWER = (
 )
 
 # First segments that no aggregate can have as its plural.
-_TAKEN = ("commands", "views", "events", "livez", "readyz", "openapi.json")
+_TAKEN = ("commands", "views", "events", "livez", "readyz", "openapi.json", "docs")
 
 
 def create_app(
@@ -102,6 +103,7 @@ def create_app(
     health = Health(store, domain.read_model, timeout=ready_within)
     describer = Describer(aggregates, domain.read_model.in_redis.values())
     document = describer.document(metadata.version("whence"))
+    branches["docs"] = ReferencePage(document)
     routes = RouteNames(aggregates, domain.read_model.projections)
     measured = [] if meter is None else [Middleware(Metering, meter=meter, routes=routes)]
     app = Starlette(
@@ -178,5 +180,6 @@ def _index(
         "views": [f"/views/{name}" for name in views],
         "health": ["/livez", "/readyz"],
         "openapi": "/openapi.json",
+        "docs": "/docs",
         **({"explorer": "/explorer"} if explorer else {}),
     }

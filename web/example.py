@@ -23,13 +23,21 @@ def first_command(domain: Domain) -> tuple[AggregateType, CommandType] | None:
 
 def curl(base: str, kind: AggregateType, command: CommandType) -> str | None:
     """A curl line for a command, or None when no valid arguments could be made up."""
+    body = example_body(command)
+    if body is None:
+        return None
+    url = shlex.quote(f"{base}/{kind.plural}/42/{url_name(command.name)}")
+    return f"curl {url} -H 'content-type: application/json' -d {shlex.quote(body.decode())}"
+
+
+def example_body(command: CommandType) -> bytes | None:
+    """The JSON body of a request for a command, None when no valid arguments could be made up."""
     body = msgspec.json.encode(_example(inspect.type_info(command.arguments)))
     try:
         command.decode(body)
     except InvalidCommand:
         return None
-    url = shlex.quote(f"{base}/{kind.plural}/42/{url_name(command.name)}")
-    return f"curl {url} -H 'content-type: application/json' -d {shlex.quote(body.decode())}"
+    return body
 
 
 def _example(info: inspect.Type, name: str = "text") -> Any:

@@ -47,6 +47,6 @@ def test_no_request_finds_an_answer_that_is_not_described(tmp_path: Path) -> Non
             check=False,
         )
         assert run.returncode == 0, run.stdout + run.stderr
-        assert "21 selected / 22 total" in run.stdout
+        assert "22 selected / 23 total" in run.stdout
         assert "Traceback" not in program.stderr
         assert " ERROR " not in program.stderr
