@@ -28,7 +28,6 @@ from whence.store.errors import (
     StreamVanished,
     WhenceError,
 )
-from whence.store.events import Event
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.store.recorded import Recorded
@@ -150,8 +149,9 @@ class Actor:
         This is the way of nearly every command, and needs no task. Whatever takes more than one
         append (loading, catching up, another attempt) goes on in a task.
         """
-        self._around.capacity.release(len(self._row))
-        self._row = ()
+        if self._row:
+            self._around.capacity.release(len(self._row))
+            self._row = ()
         if not self._mailbox:
             self.busy = False
             self._task = None
@@ -280,7 +280,15 @@ class Actor:
             events = tuple([new.encoded.event for new in step.append.events])
             versions = range(outcome.version, outcome.version + len(events))
             last = outcome.position + len(events) - 1
-            receipt = self._receipt(step, last, outcome.occurred_at_us, events, versions)
+            receipt = Receipt(
+                self.stream,
+                step.version,
+                self._partition,
+                last,
+                outcome.occurred_at_us,
+                events,
+                versions,
+            )
             _resolve(step.job, receipt)
         elif isinstance(outcome, Duplicate):
             _resolve(step.job, Receipt.repeating(outcome.records, self._around.events))
@@ -289,19 +297,8 @@ class Actor:
         elif step.error is not None:
             _refuse(step.job, step.error)
         else:
-            _resolve(step.job, self._receipt(step, 0, 0, (), ()))
-
-    def _receipt(
-        self,
-        step: Step,
-        position: int,
-        occurred: int,
-        events: tuple[Event, ...],
-        versions: Sequence[int],
-    ) -> Receipt:
-        return Receipt(
-            self.stream, step.version, self._partition, position, occurred, events, versions
-        )
+            receipt = Receipt(self.stream, step.version, self._partition, 0, 0, (), ())
+            _resolve(step.job, receipt)
 
     def _fail(self, error: Exception) -> None:
         """Refuse whoever of the row has no answer yet."""

@@ -32,6 +32,10 @@ class Capacity:
         self._since = 0.0
         self._rate: float | None = None
 
+    def held(self) -> int:
+        """How many commands have no answer yet."""
+        return self._held
+
     def take(self, stream: StreamId, held: int) -> None:
         """Count one more command of an actor that already has ``held``. Raises Overloaded."""
         if held >= self._per_actor:

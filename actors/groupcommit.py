@@ -3,7 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import cast
+
+import msgspec
 
 from whence.actors.metrics import Histogram
 from whence.store.append import Append, Outcome, size_of
@@ -22,9 +25,12 @@ MIN_SHARE = 32
 Outcomes = Sequence[Outcome | Exception] | Exception
 
 
-class _Waiting(NamedTuple):
+class _Waiting(msgspec.Struct, frozen=True):
     row: Sequence[Append]
     done: Callable[[Outcomes], None]
+
+
+_Call = asyncio.Future[list[Outcome | Exception]]
 
 
 class GroupCommit:
@@ -36,11 +42,15 @@ class GroupCommit:
 
     Args:
         call_appends: is told how many appends each call has.
+        held: how many commands wait in this process. A row of all of them waits for no others.
     """
 
-    def __init__(self, store: EventStore, call_appends: Histogram) -> None:
+    def __init__(
+        self, store: EventStore, call_appends: Histogram, held: Callable[[], int] = lambda: 0
+    ) -> None:
         self._store = store
         self._call_appends = call_appends
+        self._held = held
         self._lanes: dict[int, _Lane] = {}
 
     def submit(self, row: Sequence[Append], done: Callable[[Outcomes], None]) -> None:
@@ -53,7 +63,7 @@ class GroupCommit:
         lane = self._lanes.get(number)
         if lane is None:
             lane = self._lanes[number] = _Lane(self._store, self._call_appends)
-        lane.submit(row, done)
+        lane.submit(_Waiting(row, done), at_once=len(row) == self._held())
 
     async def append(self, row: Sequence[Append]) -> Sequence[Outcome | Exception]:
         """``submit``, and wait. Raises like ``EventStore.append_many``."""
@@ -77,31 +87,43 @@ class _Lane:
         self._store = store
         self._call_appends = call_appends
         self._waiting: deque[_Waiting] = deque()
-        self._senders: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
-        self._active = 0  # senders that will look at _waiting again
-        self._under_way = 0  # calls that wait for their answer
+        self._under_way: set[_Call] = set()  # what is a task is held weakly by the event loop
+        self._begins = False  # soon, when all who have something to send have come
 
-    def submit(self, row: Sequence[Append], done: Callable[[Outcomes], None]) -> None:
-        self._waiting.append(_Waiting(row, done))
-        # Not len(self._senders): one that has ended stays in the set until its callback ran, and an
-        # append in between would wait for a sender that never comes.
-        if self._active < CALLS_UNDER_WAY:
-            self._active += 1
-            sender = asyncio.create_task(self._send_groups())
-            self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
+    def submit(self, waiting: _Waiting, *, at_once: bool) -> None:
+        self._waiting.append(waiting)
+        if at_once:
+            self._send_groups()
+        elif not self._begins:
+            self._begins = True
+            asyncio.get_running_loop().call_soon(self._send_groups)
 
-    async def _send_groups(self) -> None:
-        try:
-            while self._waiting:
-                group = self._next_group()
-                self._under_way += 1
-                try:
-                    await self._send(group)
-                finally:
-                    self._under_way -= 1
-        finally:
-            self._active -= 1
+    def _send_groups(self) -> None:
+        self._begins = False
+        while self._waiting and len(self._under_way) < CALLS_UNDER_WAY:
+            self._send(self._next_group())
+
+    def _send(self, group: list[_Waiting]) -> None:
+        appends = [append for waiting in group for append in waiting.row]
+        self._call_appends.add(len(appends))
+        call = asyncio.ensure_future(self._store.append_many(appends))
+        self._under_way.add(call)
+        call.add_done_callback(partial(self._answered, group))
+
+    def _answered(self, group: list[_Waiting], call: _Call) -> None:
+        self._under_way.discard(call)
+        if call.cancelled():  # the program ends
+            return
+        error = cast("Exception | None", call.exception())
+        if isinstance(error, (OutcomeUnknown, StoreUnavailable)):
+            self._give_up(error)
+        # First the next group: the server works on it while this process works on these answers.
+        self._send_groups()
+        start = 0
+        for waiting in group:
+            end = start + len(waiting.row)
+            _tell(waiting, error or call.result()[start:end])
+            start = end
 
     def _next_group(self) -> list[_Waiting]:
         """Whole rows: as many as one call may hold, and no more than its share of the waiting.
@@ -109,31 +131,15 @@ class _Lane:
         When no call is under way, two halves go out one after the other: this process then works on
         the answers to the first while the server works on the second.
         """
-        free = CALLS_UNDER_WAY - self._under_way
+        free = CALLS_UNDER_WAY - len(self._under_way)
         share = max(len(self._waiting) // free, MIN_SHARE)
         group = [self._waiting.popleft()]
+        if not self._waiting:
+            return group
         room = _Room(group[0].row)
         while self._waiting and len(group) < share and room.takes(self._waiting[0].row):
             group.append(self._waiting.popleft())
         return group
-
-    async def _send(self, group: list[_Waiting]) -> None:
-        # Through the loop: what one actor makes of its outcomes cannot keep others from theirs.
-        call_soon = asyncio.get_running_loop().call_soon
-        appends = [append for waiting in group for append in waiting.row]
-        self._call_appends.add(len(appends))
-        try:
-            outcomes = await self._store.append_many(appends)
-        except Exception as error:  # every caller of the group has to learn of it
-            for waiting in group:
-                call_soon(waiting.done, error)
-            if isinstance(error, (OutcomeUnknown, StoreUnavailable)):
-                self._give_up(error)
-            return
-        start = 0
-        for waiting in group:
-            call_soon(waiting.done, outcomes[start : start + len(waiting.row)])
-            start += len(waiting.row)
 
     def _give_up(self, error: Exception) -> None:
         """Refuse what waits behind a call that tried for as long as it may, instead of trying on.
@@ -141,8 +147,19 @@ class _Lane:
         Nothing of it was sent, so it is safe to try again.
         """
         unavailable = StoreUnavailable(self._store.address.shown, str(error))
-        while self._waiting:
-            asyncio.get_running_loop().call_soon(self._waiting.popleft().done, unavailable)
+        given_up, self._waiting = self._waiting, deque()
+        for waiting in given_up:
+            _tell(waiting, unavailable)
+
+
+def _tell(waiting: _Waiting, outcomes: Outcomes) -> None:
+    """What one actor makes of its outcomes does not keep others from theirs."""
+    try:
+        waiting.done(outcomes)
+    except Exception as error:  # a defect, whatever it is
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "an actor failed on the outcomes of its row", "exception": error}
+        )
 
 
 class _Room:

@@ -59,7 +59,7 @@ class LiveActors:
         self._bytes = 0
         # In the order of their last use: the first is the next to go. In a plain dict, finding the
         # first one takes the longer the more of them went before.
-        self._actors: OrderedDict[StreamId, Actor] = OrderedDict()
+        self._actors: OrderedDict[tuple[str, str], Actor] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._actors)
@@ -67,15 +67,15 @@ class LiveActors:
     def __iter__(self) -> Iterator[Actor]:
         return iter(self._actors.values())
 
-    def peek(self, stream: StreamId) -> Actor | None:
-        """The live actor of a stream."""
+    def peek(self, stream: tuple[str, str]) -> Actor | None:
+        """The live actor of a stream, which may be given as a plain type and id."""
         return self._actors.get(stream)
 
     def find(self, stream: StreamId) -> Actor | None:
         """``peek``, and it is now the last one to go."""
         actor = self._actors.get(stream)
         if actor is not None:
-            self._touch(actor)
+            self.touch(actor)
         return actor
 
     def use(self, kind: AggregateType, stream: StreamId) -> Actor:
@@ -86,10 +86,11 @@ class LiveActors:
             actor = self._actors[stream] = self._make(kind, stream)
             actor.weight = ACTOR_BYTES
             self._bytes += ACTOR_BYTES
-        self._touch(actor)
+        self.touch(actor)
         return actor
 
-    def _touch(self, actor: Actor) -> None:
+    def touch(self, actor: Actor) -> None:
+        """It is used, and now the last one to go."""
         actor.last_used = time.monotonic()
         self._actors.move_to_end(actor.stream)
 
@@ -111,7 +112,7 @@ class LiveActors:
         while (excess > 0 or bytes_over > 0) and looks > 0 and self._actors:
             actor = next(iter(self._actors.values()))
             if actor.busy:  # so it is in use
-                self._touch(actor)
+                self.touch(actor)
                 looks -= 1
             else:
                 self._let_go(actor)
@@ -138,7 +139,7 @@ class LiveActors:
             if actor.last_used > too_long_ago:
                 return False
             if actor.busy:
-                self._touch(actor)
+                self.touch(actor)
             else:
                 self._let_go(actor)
         return bool(self._actors)

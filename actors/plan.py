@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
+
+import msgspec
 
 from whence.actors.aggregate import Decision
 from whence.actors.deadline import Deadline
@@ -20,7 +22,7 @@ MAX_EVENTS_PER_ROW = 1_000
 MAX_BYTES_PER_ROW = 1_000_000
 
 
-class Job(NamedTuple):
+class Job(msgspec.Struct, frozen=True):
     """A command in the mailbox, and the future of the caller who waits for it.
 
     A caller who has gone, so that the future is cancelled, changes nothing for the command.
@@ -35,7 +37,7 @@ class Job(NamedTuple):
     deadline: Deadline | None = None
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True):
     """One command of a plan: the append that it leads to and the state after it.
 
     ``append`` is None when it decided nothing, or was refused for ``error``; ``size`` is in bytes.
@@ -49,7 +51,7 @@ class Step(NamedTuple):
     size: int = 0
 
 
-class Plan(NamedTuple):
+class Plan(msgspec.Struct, frozen=True):
     """The steps of a row, and the appends of those that have one, both in order."""
 
     steps: list[Step]
@@ -113,7 +115,9 @@ class Planner:
         # Folded as every later reader will fold it: from the bytes that will be stored.
         for one in encoded:
             state = state.apply(one.event)
-        append = self._append(job, version, encoded, after_us)
+        metadata = encode_metadata(job.metadata)
+        events = [NewEvent(one, metadata) for one in encoded]
+        append = Append(self._stream, version, job.command_id, events, job.remember, after_us)
         size = check_append(append)
         return Step(job, state, version + len(encoded), append, size=size)
 
@@ -124,13 +128,6 @@ class Planner:
                 "which is none of the events in its class line"
             )
         return self._events.encode(event)
-
-    def _append(
-        self, job: Job, version: int, encoded: Sequence[Encoded], after_us: int | None
-    ) -> Append:
-        metadata = encode_metadata(job.metadata)
-        events = [NewEvent(one, metadata) for one in encoded]
-        return Append(self._stream, version, job.command_id, events, job.remember, after_us)
 
 
 def _as_events(decision: Any) -> Sequence[Event]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar, cast
 
@@ -96,7 +96,7 @@ class Runtime:
         self._around = Surroundings(
             store,
             model.events,
-            GroupCommit(store, self._meters.call_appends),
+            GroupCommit(store, self._meters.call_appends, self._capacity.held),
             self._snapshots,
             self._capacity,
             self._meters,
@@ -153,7 +153,14 @@ class Runtime:
         def decide(state: AnyAggregate) -> Decision:
             return command(cast("A", state), *args, **kwargs)
 
-        return await self._counted(kind, lambda: self._post(kind, id, decide, metadata=metadata))
+        meter = self._meters.types[kind.name]
+        try:
+            receipt = await self._post(kind, id, decide, metadata=metadata)
+        except BaseException as error:  # whatever it is, the caller gets it
+            meter.refused(error)
+            raise
+        meter.answered(receipt)
+        return receipt
 
     def options(
         self,
@@ -201,16 +208,11 @@ class Runtime:
     async def _perform(self, request: CommandRequest) -> Receipt:
         """What is inside of all middleware."""
 
-        def ask() -> Awaitable[Receipt]:
-            decide_by = self._decide_by(request)
-            return (self._ask_once if request.command_id else self._ask)(request, decide_by)
-
-        return await self._counted(request.kind, ask)
-
-    async def _counted(self, kind: AggregateType, ask: Callable[[], Awaitable[Receipt]]) -> Receipt:
-        meter = self._meters.types[kind.name]
+        meter = self._meters.types[request.kind.name]
         try:
-            receipt = await ask()
+            decide_by = self._decide_by(request)
+            ask = self._ask_once if request.command_id else self._ask
+            receipt = await ask(request, decide_by)
         except BaseException as error:  # whatever it is, the caller gets it
             meter.refused(error)
             raise
@@ -308,15 +310,19 @@ class Runtime:
     ) -> asyncio.Future[Receipt]:
         if self._closed:
             raise shutting_down(self.store)
-        stream = StreamId(kind.name, check_id(id_))
-        actor = self._live.peek(stream)
+        actor = self._live.peek((kind.name, id_))
+        stream = StreamId(kind.name, check_id(id_)) if actor is None else actor.stream
         self._capacity.take(stream, 0 if actor is None else actor.waiting)
         # The caller only waits for it: when it goes away, the actor still finishes the command.
         done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         deadline = None if decide_by is None else Deadline(stream, done, decide_by)
         command_id = command_id or self._command_ids.next()
         job = Job(decide, command_id, expected, metadata, remember, done, deadline)
-        self._live.use(kind, stream).post(job)
+        if actor is None:
+            actor = self._live.use(kind, stream)
+        else:
+            self._live.touch(actor)
+        actor.post(job)
         return done
 
     def _make_actor(self, kind: AggregateType, stream: StreamId) -> Actor:

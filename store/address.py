@@ -8,11 +8,12 @@ from redis.asyncio.connection import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from whence.store.client_wire import ClientWire
 from whence.store.cluster import ClusterWire
 from whence.store.errors import InvalidSetting, shown
 from whence.store.sentinel import SentinelWire, primary_only
 from whence.store.topology import Node
-from whence.store.wire import ClientWire, Guard, SocketWire, Wire
+from whence.store.wire import Guard, SocketWire, Wire
 
 # Seconds. A command that takes longer has an unknown outcome and is resolved by asking again.
 CALL_TIMEOUT = 5.0

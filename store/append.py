@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+import msgspec
+
 from whence.store.errors import CommandIdReused, CorruptStore, InvalidEvent, ServerRefused
 from whence.store.ids import StreamId
 from whence.store.keys import Keys
@@ -27,7 +29,7 @@ MISSED_EVENTS = 100
 _SCRIPT = store_script("append")
 
 
-class NewEvent(NamedTuple):
+class NewEvent(msgspec.Struct, frozen=True):
     """An encoded event on its way into the log.
 
     ``occurred_at_us`` is None for the server's clock, or microseconds since 1970 for history.
@@ -48,7 +50,7 @@ class Remember(NamedTuple):
     milliseconds: int
 
 
-class Append(NamedTuple):
+class Append(msgspec.Struct, frozen=True):
     """Events for one stream, decided when it was at version ``expected`` (0: no stream).
 
     With ``remember`` the same command id is recognised at any version, and not only at this one.
@@ -64,7 +66,7 @@ class Append(NamedTuple):
     after_us: int | None = None
 
 
-class Committed(NamedTuple):
+class Committed(msgspec.Struct, frozen=True):
     """The events are in the log; these are the marks of the first one, the others follow on.
 
     ``occurred_at_us``: microseconds since 1970.
@@ -107,8 +109,8 @@ def check_append(append: Append) -> int:
         raise InvalidEvent(
             f"an append to {append.stream} is {size:,} bytes long; it may have {MAX_APPEND_BYTES:,}"
         )
-    for _, _, occurred in append.events:
-        if occurred is not None and abs(occurred) > MAX_MOMENT_US:
+    for event in append.events:
+        if event.occurred_at_us is not None and abs(event.occurred_at_us) > MAX_MOMENT_US:
             raise InvalidEvent(
                 f"an event of {append.stream} would lie before 1685 or after 2255: Lua's numbers "
                 "cannot tell microseconds apart there",
@@ -120,8 +122,8 @@ def check_append(append: Append) -> int:
 def size_of(append: Append) -> int:
     """The bytes that an append brings to the server, without their packing."""
     size = 0
-    for encoded, metadata, _ in append.events:  # a generator would take three times as long
-        size += len(encoded.data) + len(metadata)
+    for event in append.events:  # a generator would take three times as long
+        size += len(event.encoded.data) + len(event.metadata_json)
     return size
 
 
@@ -133,26 +135,26 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
     args: list[Arg] = []
     for append in appends:
         stream = append.stream
-        partition = keys.partition(stream)
+        name = f"{stream.type}/{stream.id}"
+        partition = keys.partition_of(name)
         feed = feeds.setdefault(partition, len(feeds) + 1)
         streams.append(keys.stream_in(partition, stream))
         after = "" if append.after_us is None else append.after_us
-        args += (feed, str(stream), append.expected, after, append.command_id, len(append.events))
+        args += (feed, name, append.expected, after, append.command_id, len(append.events))
         if append.remember is None:
             args.append(0)
         else:
             memories.append(keys.command(stream, append.command_id))
             args += (len(memories), *append.remember)
         for event in append.events:
-            encoded, metadata, occurred = event
-            content = _content(append, event)
+            encoded, occurred = event.encoded, event.occurred_at_us
             args += (
                 encoded.type,
                 encoded.schema_version,
                 encoded.data,
-                metadata,
+                event.metadata_json,
                 "" if occurred is None else occurred,
-                content,
+                _content(name, append.command_id, event),
             )
     return ScriptCall(
         _SCRIPT,
@@ -167,18 +169,19 @@ def last_checksum(append: Append, committed: Committed) -> int:
     after = len(append.events) - 1
     occurred = committed.occurred_at_us if last.occurred_at_us is None else last.occurred_at_us
     version, position = committed.version + after, committed.position + after
-    return sealed(_content(append, last), version, position, occurred)
+    content = _content(str(append.stream), append.command_id, last)
+    return sealed(content, version, position, occurred)
 
 
-def _content(append: Append, event: NewEvent) -> int:
-    encoded, metadata, _ = event
+def _content(name: str, command_id: str, event: NewEvent) -> int:
+    encoded = event.encoded
     return content_checksum(
-        append.stream,
+        name,
         encoded.type,
         encoded.schema_version,
         encoded.data,
-        metadata,
-        append.command_id,
+        event.metadata_json,
+        command_id,
     )
 
 

@@ -1,7 +1,9 @@
 """Appends on their way: sent, and sent again until it is known what became of them."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -15,8 +17,8 @@ from whence.store.errors import (
     StoreUnavailable,
 )
 from whence.store.keys import Keys
-from whence.store.script import ScriptCall, run_scripts
-from whence.store.wire import ConnectionLost, ServerError, Wire
+from whence.store.script import ScriptCall, evalsha, run_scripts
+from whence.store.wire import ConnectionLost, Reply, ServerError, SocketWire, Wire, seen
 
 # Seconds. How long an append is repeated until its outcome is known.
 RESOLVE_FOR = 15.0
@@ -25,6 +27,8 @@ _LONGEST_PAUSE = 0.5
 
 # The server says that it executed nothing, and that this will pass.
 _TRANSIENT = ("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY")
+
+_Outcomes = asyncio.Future[list[Outcome | Exception]]
 
 
 class Appender:
@@ -40,19 +44,69 @@ class Appender:
         self._wire = wire
         self._durability = durability
         self._resolve_for = resolve_for
+        # The event loop holds tasks only weakly.
+        self._resolving: set[asyncio.Task[list[Outcome | Exception]]] = set()
 
-    async def append(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
-        """Make the appends in one call; answers and raises as ``EventStore.append_many``."""
-        return parse_answers(self._keys, appends, await self._resolved(appends))
+    def append(self, appends: Sequence[Append]) -> Awaitable[list[Outcome | Exception]]:
+        """Make the appends in one call; answers and raises as ``EventStore.append_many``.
 
-    async def _resolved(self, appends: Sequence[Append]) -> list[Any]:
+        Where a connection to one server is open, nearly always, it is sent before this returns, and
+        what is awaited is a future that the answer fills. Only what goes wrong takes a task.
+        """
         call = append_call(self._keys, appends)
         give_up = time.monotonic() + self._resolve_for
+        if isinstance(self._wire, SocketWire) and self._durability.wait is None:
+            outcomes: _Outcomes = asyncio.get_running_loop().create_future()
+            deliver = partial(self._delivered, appends, call, give_up, outcomes)
+            if self._wire.post(evalsha(call, self._wire), deliver):
+                return outcomes
+        return self._resolved(appends, call, give_up)
+
+    def _delivered(
+        self,
+        appends: Sequence[Append],
+        call: ScriptCall,
+        give_up: float,
+        outcomes: _Outcomes,
+        found: list[Reply] | ConnectionLost,
+    ) -> None:
+        if outcomes.done():  # nobody waits any more
+            return
+        if isinstance(found, ConnectionLost) or isinstance(found[0], ServerError):
+            in_doubt = isinstance(found, ConnectionLost)
+            again = self._resolved(appends, call, give_up, in_doubt=in_doubt)
+            task = asyncio.create_task(again)
+            self._resolving.add(task)
+            task.add_done_callback(partial(self._resolve, outcomes))
+        else:
+            outcomes.set_result(parse_answers(self._keys, appends, found[0]))
+
+    def _resolve(
+        self, outcomes: _Outcomes, task: "asyncio.Task[list[Outcome | Exception]]"
+    ) -> None:
+        self._resolving.discard(task)
+        if outcomes.done():
+            seen(task)
+        elif task.cancelled():
+            outcomes.cancel()
+        elif (error := task.exception()) is not None:
+            outcomes.set_exception(error)
+        else:
+            outcomes.set_result(task.result())
+
+    async def _resolved(
+        self,
+        appends: Sequence[Append],
+        call: ScriptCall,
+        give_up: float,
+        *,
+        in_doubt: bool = False,
+    ) -> list[Outcome | Exception]:
+        """Send until there is an answer; ``in_doubt``: it was sent before, with what result?"""
         pause = _FIRST_PAUSE
-        in_doubt = False
         while True:
             try:
-                return await self._answers(call)
+                return parse_answers(self._keys, appends, await self._answers(call))
             except (ConnectionLost, StoreUnavailable, TooFewReplicas) as error:
                 in_doubt = in_doubt or not isinstance(error, StoreUnavailable)
                 failure: Exception = error

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -73,7 +73,7 @@ class EventStore:
             raise outcome
         return outcome
 
-    async def append_many(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
+    def append_many(self, appends: Sequence[Append]) -> Awaitable[list[Outcome | Exception]]:
         """Make many appends in one call, in a Cluster one per partition; each stands for itself.
 
         A lost answer is resolved here: the same command ids are sent again at the same versions,
@@ -96,13 +96,14 @@ class EventStore:
         """
         for append in appends:
             check_append(append)
+        if not self.address.spread:
+            return self._appender.append(appends)
         lanes: dict[int, list[int]] = {}
-        if self.address.spread:
-            for place, append in enumerate(appends):
-                lanes.setdefault(self.lane(append.stream), []).append(place)
+        for place, append in enumerate(appends):
+            lanes.setdefault(self.lane(append.stream), []).append(place)
         if len(lanes) <= 1:
-            return await self._appender.append(appends)
-        return await self._apart(appends, list(lanes.values()))
+            return self._appender.append(appends)
+        return self._apart(appends, list(lanes.values()))
 
     async def _apart(
         self, appends: Sequence[Append], lanes: Sequence[Sequence[int]]

@@ -57,7 +57,11 @@ class Keys:
 
     def partition(self, stream: StreamId) -> int:
         """The partition of a stream: a hash that is the same in every process and release."""
-        return crc32(f"{stream.type}/{stream.id}".encode()) % self.partitions
+        return self.partition_of(f"{stream.type}/{stream.id}")
+
+    def partition_of(self, name: str) -> int:
+        """``partition`` for callers who have the stream's name already: "order/42"."""
+        return crc32(name.encode()) % self.partitions
 
     def stream(self, stream: StreamId) -> str:
         return self.stream_in(self.partition(stream), stream)

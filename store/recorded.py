@@ -73,7 +73,7 @@ def microseconds(moment: datetime) -> int:
 
 
 def content_checksum(
-    stream: StreamId,
+    stream: str,
     type_name: str,
     schema_version: int,
     data: bytes,
@@ -81,7 +81,7 @@ def content_checksum(
     command: str,
 ) -> int:
     """CRC-32 of all that the writer knows of an event before the server stamps it."""
-    head = f"{stream.type}/{stream.id}\n{type_name}\n{schema_version}\n{command}\n".encode()
+    head = f"{stream}\n{type_name}\n{schema_version}\n{command}\n".encode()
     if metadata:
         head += b"m\n%b\n" % metadata
     return crc32(data, crc32(head))

@@ -24,7 +24,7 @@ MAX_EVENT_BYTES = 1_000_000
 _CODEC_ERRORS = (msgspec.MsgspecError, RecursionError, UnicodeError, TypeError, ValueError)
 
 
-class Encoded(NamedTuple):
+class Encoded(msgspec.Struct, frozen=True):
     """An event ready to be stored, and the same event as every later reader will see it."""
 
     type: str
@@ -58,6 +58,7 @@ class EventRegistry:
     def __init__(self, types: Iterable[type[Event]], upcasters: Iterable[Upcaster] = ()) -> None:
         self.types: dict[str, type[Event]] = {}
         self._schemas: dict[str, _Schema] = {}  # by each name that events were stored under
+        self._by_class: dict[type[Event], _Schema] = {}
         self._encoder = msgspec.json.Encoder()
         for cls in types:
             self._add(cls)
@@ -83,7 +84,7 @@ class EventRegistry:
             decoder = msgspec.json.Decoder(cls)
         except TypeError as error:
             raise InvalidDomain(f"{name} cannot be stored as JSON: {error}") from error
-        self._schemas[name] = _Schema(name, cls.__schema_version__, decoder)
+        self._schemas[name] = self._by_class[cls] = _Schema(name, cls.__schema_version__, decoder)
 
     def _add_aliases(self, cls: type[Event]) -> None:
         own = self._schemas[cls.__name__]
@@ -102,9 +103,8 @@ class EventRegistry:
             InvalidEvent: the type is not registered, or the event would change in storage (NaN
                 becomes null, a list in a tuple field becomes a tuple), or it is over 1 MB.
         """
-        name = type(event).__name__
-        schema = self._schemas.get(name)
-        if schema is None or type(event) is not self.types[name]:
+        schema = self._by_class.get(type(event))
+        if schema is None:
             raise InvalidEvent(
                 f"{shown(event)} is not an event of this domain; it has: {', '.join(self.types)}"
             )
@@ -112,7 +112,8 @@ class EventRegistry:
             data = self._encoder.encode(event)
             stored = schema.decoder.decode(data)
         except _CODEC_ERRORS as error:
-            raise InvalidEvent(f"{name} cannot be stored: {error}") from error
+            raise InvalidEvent(f"{schema.name} cannot be stored: {error}") from error
+        name = schema.name
         if stored != event:
             raise InvalidEvent(
                 f"{name} would change in storage: {shown(event)} comes back as {shown(stored)}"

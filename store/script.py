@@ -53,7 +53,7 @@ async def run_scripts(
     ``then``: commands that follow the calls in the same write, and do so again when a call goes
     again; their replies come last.
     """
-    replies = await wire.call([*(_evalsha(call, wire) for call in calls), *then])
+    replies = await wire.call([*(evalsha(call, wire) for call in calls), *then])
     unknown = [i for i, reply in enumerate(replies) if _is_noscript(reply)]
     if unknown:
         again = await wire.call([*(_eval(calls[i], wire) for i in unknown), *then])
@@ -71,7 +71,8 @@ def _dialect(script: Script, wire: Wire) -> Script:
     return script if wire.knows_shebang else script.without_shebang()
 
 
-def _evalsha(call: ScriptCall, wire: Wire) -> Command:
+def evalsha(call: ScriptCall, wire: Wire) -> Command:
+    """The command that runs a script which the server knows; it answers NOSCRIPT if it does not."""
     script = _dialect(call.script, wire)
     return ("EVALSHA", script.sha, len(call.keys), *call.keys, *call.args)
 

@@ -2,25 +2,18 @@
 
 redis-py opens the connection (URL, TLS, ACL, database), then its transport is given to a protocol
 of ours that parses with hiredis. ARCHITECTURE.md has the figures.
-ClientWire does the same through redis-py itself: for fakeredis, and as the reference in the tests.
+client_wire.py does the same through redis-py: for fakeredis, and as the reference in the tests.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import hiredis
-from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import (
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import RedisError
 
 from whence.store.errors import StoreUnavailable
 
@@ -97,40 +90,61 @@ async def call_reading(wire: Wire, commands: Sequence[Command], where: str) -> l
 _SLICE = 16_384
 
 
+# Takes the replies of a call, or learns that they will not come.
+Deliver = Callable[[list[Reply] | ConnectionLost], None]
+
+
 class _Waiter:
-    """A call under way: the replies it still needs, and who waits for them."""
+    """A call under way: the replies it still needs, until when, and who waits for them."""
 
-    __slots__ = ("count", "future", "replies")
+    __slots__ = ("count", "deliver", "due", "replies")
 
-    def __init__(self, count: int, future: asyncio.Future[list[Reply]]) -> None:
+    def __init__(self, count: int, due: float, deliver: Deliver) -> None:
         self.count = count
-        self.future = future
+        self.due = due
+        self.deliver = deliver
         self.replies: list[Reply] = []
 
 
 class _Line(asyncio.Protocol):
-    """The receiving end of one connection: matches replies to calls, first in, first out."""
+    """One connection: matches replies to calls, first in, first out.
 
-    def __init__(self, stream: asyncio.StreamWriter) -> None:
+    A call that has no answer within ``timeout`` seconds ends the connection.
+    """
+
+    def __init__(self, stream: asyncio.StreamWriter, timeout: float) -> None:
         # The stream is kept because it closes the transport when it is collected.
         self._stream = stream
         self._transport = stream.transport
         self._transport.set_protocol(self)
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        # One for all calls, because they are due in the order in which they were sent.
+        self._timer: asyncio.TimerHandle | None = None
         self._waiters: deque[_Waiter] = deque()
         self._reader = hiredis.Reader(replyError=ServerError)
         self.lost = False
 
-    def send(self, packed: bytes, count: int) -> asyncio.Future[list[Reply]]:
-        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        self._waiters.append(_Waiter(count, future))
+    def send(self, packed: bytes, count: int, deliver: Deliver) -> None:
+        due = self._loop.time() + self._timeout
+        self._waiters.append(_Waiter(count, due, deliver))
+        if self._timer is None:
+            self._timer = self._loop.call_at(due, self._look)
         self._transport.write(packed)
-        return future
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiters:
+            due = self._waiters[0].due
+            if due <= self._loop.time():
+                self.drop(f"no answer within {self._timeout} s")
+            else:
+                self._timer = self._loop.call_at(due, self._look)
 
     def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
         try:
-            for start in range(0, len(data), _SLICE):
-                self._reader.feed(data, start, min(_SLICE, len(data) - start))
-                self._deliver()
+            self._deliver()
         except hiredis.ProtocolError as error:
             self.drop(f"the server sent what is not RESP: {error}")
 
@@ -140,8 +154,7 @@ class _Line(asyncio.Protocol):
             waiter.replies.append(reply)
             if len(waiter.replies) == waiter.count:
                 self._waiters.popleft()
-                if not waiter.future.done():  # the caller may have gone; its replies still come
-                    waiter.future.set_result(waiter.replies)
+                waiter.deliver(waiter.replies)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.drop(str(exc) if exc else "the server closed the connection")
@@ -149,16 +162,20 @@ class _Line(asyncio.Protocol):
     def drop(self, reason: str) -> None:
         """Give up the connection: every call that still waits has an unknown outcome."""
         self.lost = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._transport.abort()
         while self._waiters:
-            future = self._waiters.popleft().future
-            if not future.done():
-                future.set_exception(ConnectionLost(reason))
+            self._waiters.popleft().deliver(ConnectionLost(reason))
 
 
-def _expire(line: _Line, future: asyncio.Future[list[Reply]], reason: str) -> None:
-    if not future.done():  # else the answer has come in this same moment
-        line.drop(reason)
+def _settle(future: asyncio.Future[list[Reply]], found: list[Reply] | ConnectionLost) -> None:
+    if future.done():  # the caller may have gone; its replies still come
+        return
+    if isinstance(found, ConnectionLost):
+        future.set_exception(found)
+    else:
+        future.set_result(found)
 
 
 CLOSED = "this program has closed the connection"
@@ -206,17 +223,22 @@ class SocketWire:
     async def each(self, commands: Sequence[Command]) -> dict[str, list[Reply]]:
         return {self._where: await self.call(commands)}
 
+    def post(self, command: Command, deliver: Deliver) -> bool:
+        """Send one command at once, without a task, if the connection is open.
+
+        ``deliver`` is called from the event loop with what ``call`` would return, or with the
+        ConnectionLost that it would raise. False: nothing was sent; ``call`` opens the connection.
+        """
+        line = self._line
+        if line is None or line.lost:
+            return False
+        line.send(_pack(command), 1, deliver)
+        return True
+
     async def _exchange(self, line: _Line, commands: Sequence[Command]) -> list[Reply]:
-        future = line.send(b"".join(map(_pack, commands)), len(commands))
-        # A timer: asyncio.timeout takes 3 µs and this 1 µs, on the way of every command.
-        reason = f"no answer within {self._timeout} s"
-        patience = asyncio.get_running_loop().call_later(
-            self._timeout, _expire, line, future, reason
-        )
-        try:
-            return await future
-        finally:
-            patience.cancel()
+        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        line.send(b"".join(map(_pack, commands)), len(commands), partial(_settle, future))
+        return await future
 
     async def _new_line(self) -> _Line:
         """One attempt for all who wait, and its result or error for each of them."""
@@ -237,7 +259,7 @@ class SocketWire:
             await connection.disconnect(nowait=True)
             reason = str(error) or f"no connection within {self._connect_timeout} s"
             raise StoreUnavailable(self._where, reason) from error
-        line = _Line(_taken_from(connection))
+        line = _Line(_taken_from(connection), self._timeout)
         if self._guard is not None:
             await self._look(line, self._guard)
         if self._closed:
@@ -273,49 +295,3 @@ def _taken_from(connection: AbstractConnection) -> asyncio.StreamWriter:
     assert writer is not None, "redis-py's connect() leaves a writer"
     connection._writer = connection._reader = None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return writer
-
-
-class ClientWire:
-    """A Wire through redis-py's own pipeline.
-
-    Args:
-        client: used for nothing else, because its reply parsers are taken off.
-        knows_shebang: False for fakeredis.
-    """
-
-    def __init__(self, client: "Redis", where: str, *, knows_shebang: bool) -> None:
-        self._client = client
-        self._where = where
-        self._in_order = asyncio.Lock()
-        self.knows_shebang = knows_shebang
-        client.response_callbacks.clear()
-
-    async def call(self, commands: Sequence[Command]) -> list[Reply]:
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
-        try:
-            async with self._in_order:
-                replies = await pipeline.execute(raise_on_error=False)
-        except (RedisConnectionError, OSError) as error:
-            raise ConnectionLost(str(error)) from error
-        return [_as_server_error(r) if isinstance(r, ResponseError) else r for r in replies]
-
-    async def each(self, commands: Sequence[Command]) -> dict[str, list[Reply]]:
-        return {self._where: await self.call(commands)}
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-
-# redis-py cuts the code off the message of the errors for which it has a class.
-_CODES: dict[type[ResponseError], str] = {
-    NoScriptError: "NOSCRIPT",
-    ReadOnlyError: "READONLY",
-    OutOfMemoryError: "OOM",
-}
-
-
-def _as_server_error(error: ResponseError) -> ServerError:
-    code = _CODES.get(type(error))
-    return ServerError(f"{code} {error}" if code else str(error))

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
 from tests.evolved import (
     PAST,
@@ -131,7 +132,7 @@ async def test_a_live_actor_catches_up_with_events_of_an_older_release(
 
 async def test_an_import_that_an_older_release_made_is_recognised(store: EventStore) -> None:
     moment = microseconds(NOON)
-    old = [new._replace(occurred_at_us=moment) for new in planted(*PAST)]
+    old = [replace(new, occurred_at_us=moment) for new in planted(*PAST)]
     await store.append(Append(ticket(), 0, "import:box:1", old))
 
     def facts(seat: str) -> list[History]:

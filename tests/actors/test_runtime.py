@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.actors.domain import Counted, Counter, model
 from tests.store.domain import Opened, append_of
@@ -297,7 +298,7 @@ class TestLifeOfAnActor:
         self, runtime: Runtime, store: EventStore
     ) -> None:
         foreign = NewEvent(Encoded("Exploded", 1, b"{}", Opened("x")))
-        await store.append(append_of(counter(), 0)._replace(events=[foreign]))
+        await store.append(replace(append_of(counter(), 0), events=[foreign]))
 
         with pytest.raises(UnknownEventType, match="version 1 of counter/1 is a 'Exploded'"):
             await runtime.send(Counter.count, "1")

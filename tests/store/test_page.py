@@ -35,7 +35,7 @@ def entry(stream: StreamId, version: int, position: int, tail: Sequence[bytes] =
         content = crc32(data, crc32(head + b"\n".join((*tail, b""))))
     else:
         metadata = tail[1] if tail else b""
-        content = content_checksum(stream, "Deposited", 1, data, metadata, command)
+        content = content_checksum(str(stream), "Deposited", 1, data, metadata, command)
     checksum = sealed(content, version, position, MOMENT + position)
     values = (b"Deposited", b"1", data, command.encode(), MOMENT + position, position, checksum)
     fields: list[bytes] = []

@@ -3,6 +3,7 @@
 from zlib import crc32
 
 import pytest
+from msgspec.structs import replace
 
 from tests.store.domain import NOON, Deposited, account, append_of, registry
 from whence.store.append import NewEvent
@@ -18,7 +19,7 @@ Fields = list[bytes]
 
 async def entry_of(store: EventStore, metadata: bytes) -> tuple[bytes, Fields]:
     event = NewEvent(registry.encode(Deposited(5)), metadata, MOMENT)
-    append = append_of(account(), 0, Deposited(1), command="c1")._replace(events=[event])
+    append = replace(append_of(account(), 0, Deposited(1), command="c1"), events=[event])
     await store.append(append)
     (entry,) = await store.ask("XRANGE", store.keys.stream(account()), "-", "+")
     return entry[0], entry[1]

@@ -10,8 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from whence.store.address import Address
+from whence.store.client_wire import ClientWire
 from whence.store.errors import StoreUnavailable
-from whence.store.wire import ClientWire, Command, ConnectionLost, ServerError, SocketWire, Wire
+from whence.store.wire import Command, ConnectionLost, ServerError, SocketWire, Wire
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from whence.store.append import MAX_APPEND_BYTES, Committed, Conflicted, NewEvent
 from whence.store.errors import InvalidEvent
@@ -94,7 +95,7 @@ class Appending(Suite):
         append = append_of(account(), 0, Opened("ann"), Deposited(1), command="c1")
         known = [NewEvent(event.encoded, encode_metadata(metadata)) for event in append.events]
 
-        await store.append(append._replace(events=known))
+        await store.append(replace(append, events=known))
 
         records = await listed(store.read(account()))
         assert [record.metadata for record in records] == [metadata] * 2

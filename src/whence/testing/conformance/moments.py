@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from whence.store.append import Committed
 from whence.store.errors import InvalidEvent
@@ -72,7 +73,7 @@ class Moments(Suite):
         self, store: EventStore
     ) -> None:
         append = append_of(account(), 0, Opened("ann"), Deposited(1), at=NOON)
-        swapped = append._replace(events=list(reversed(append.events)))
+        swapped = replace(append, events=list(reversed(append.events)))
 
         with pytest.raises(InvalidEvent, match="never goes back"):
             await store.append(swapped)
