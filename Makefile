@@ -5,18 +5,21 @@
 #   make check   formatting, lint, types, import direction, events
 #   make bench   one JSON line per figure (ONLY=commands,latency,... runs some)
 #   make bench-peers  the same domain on other event stores, one JSON line each (4 minutes)
+#   make faults  every fault on real servers and in simulation; writes docs/reliability.md (an hour)
 #   make docs    what there is to read
 
 PORT ?= 8000
 DATA ?= ./whence-data
 ONLY ?=
+SEED ?=
+PART ?= 1
 PYTHON ?= python3
 
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
 
-.PHONY: run test check bench bench-peers docs clean
+.PHONY: run test check bench bench-peers faults docs clean
 
 run: $(READY)
 	@exec $(BIN)/whence dev examples.orders:domain --port $(PORT) --data $(DATA)
@@ -37,6 +40,9 @@ bench: $(READY)
 
 bench-peers: $(READY) $(PEERS)
 	@$(BIN)/python -m bench.peers
+
+faults: $(READY)
+	@$(BIN)/python -m tests.faults.campaign $(if $(SEED),--seed $(SEED)) --part $(PART)
 
 docs:
 	@ls -1 README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/*.md 2>/dev/null || true

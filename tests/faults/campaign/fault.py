@@ -1,0 +1,51 @@
+"""A fault of the campaign: what is done, what is promised, and what was seen."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Seen(NamedTuple):
+    """What one fault has come to.
+
+    Attributes:
+        times: how often it happened.
+        what: sentences for the report.
+        broken: promises that were broken, with their evidence; what a naive variant loses is none.
+        skipped: why it could not be done here; empty if it was.
+    """
+
+    times: int
+    what: str
+    broken: tuple[str, ...] = ()
+    skipped: str = ""
+
+
+class Scale(NamedTuple):
+    """How much of everything: 1 for the report, less to try it out.
+
+    Attributes:
+        seed: every row of chances begins with it.
+        folder: of this fault alone, empty.
+    """
+
+    part: float
+    seed: int
+    folder: Path
+
+    def of(self, count: int, least: int = 1) -> int:
+        return max(least, round(count * self.part))
+
+
+class Fault(NamedTuple):
+    """``name`` begins with its number in the list of faults, T1 to T16."""
+
+    name: str
+    done: str
+    promised: str
+    not_promised: str
+    run: Callable[[Scale], Seen]
+
+
+def skipped(reason: str) -> Seen:
+    return Seen(0, "", (), reason)

@@ -1,0 +1,218 @@
+"""What a team would otherwise write, under the same faults: how many events it loses or doubles."""
+
+import asyncio
+import itertools
+import os
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import RedisError, WatchError
+
+from tests.faults.campaign.fault import Fault, Scale, Seen
+from tests.faults.campaign.servers import Killable, valkey9
+from tests.faults.proxy import proxy_to
+
+COMMANDS = 400
+LOSS = 0.05
+EVERYSEC_FOR = 3.0  # seconds
+Append = Callable[["AsyncRedis", str, str], Awaitable[None]]
+
+
+async def watch_and_multi(client: "AsyncRedis", stream: str, command: str) -> None:
+    """Optimistic locking by the book; a conflict or an error is tried again, as one would."""
+    while True:
+        async with client.pipeline() as opened:
+            pipeline: Any = opened
+            try:
+                await pipeline.watch(stream)
+                pipeline.multi()
+                pipeline.xadd(stream, {"c": command})
+                await pipeline.execute()
+            except (WatchError, RedisError, OSError):
+                continue
+            return
+
+
+async def plain_xadd(client: "AsyncRedis", stream: str, command: str) -> None:
+    """XADD through redis-py as it comes, with its ten retries."""
+    await client.xadd(stream, {"c": command})
+
+
+async def _doubled(scale: Scale, append: Append) -> tuple[int, int]:
+    """How many commands were acknowledged, and how many of those are stored more than once."""
+    chance = random.Random(scale.seed)
+    count = scale.of(COMMANDS, 50)
+    server = await asyncio.to_thread(valkey9, scale.folder / append.__name__)
+    try:
+        async with proxy_to(server.url) as proxy:
+            proxy.lose_reply = lambda chunk: b"-" in chunk and chance.random() < LOSS
+            port = int(proxy.url.rpartition(":")[2])
+            client = AsyncRedis(host="127.0.0.1", port=port, protocol=2)
+            told: list[str] = []
+            for number in range(count):
+                try:
+                    await append(client, f"order:{number % 20}", f"n{number}")
+                except (RedisError, OSError):
+                    continue
+                told.append(f"n{number}")
+            await client.aclose()
+        stored = await asyncio.to_thread(_stored, server.url)
+        return len(told), sum(stored[command] > 1 for command in told)
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+def _stored(url: str) -> Counter[str]:
+    with Redis.from_url(url, protocol=2) as client:  # pyright: ignore[reportUnknownMemberType]
+        found: Any = client
+        return Counter(
+            fields[b"c"].decode()
+            for key in found.keys("order:*")
+            for _, fields in found.xrange(key)
+        )
+
+
+def _lost_replies(append: Append) -> Callable[[Scale], Seen]:
+    def run(scale: Scale) -> Seen:
+        told, doubled = asyncio.run(_doubled(scale, append))
+        return Seen(told, f"of {told:,} acknowledged commands {doubled:,} are stored twice or more")
+
+    return run
+
+
+# everysec
+
+
+def everysec(scale: Scale) -> Seen:
+    """What was acknowledged between the last sync and a power loss."""
+    data = scale.folder / "data"
+    server = valkey9(data)
+    sizes: list[tuple[float, int]] = []
+    with Redis.from_url(server.url, protocol=2) as client:  # pyright: ignore[reportUnknownMemberType]
+        found: Any = client
+        found.config_set("appendfsync", "everysec")
+        (log,) = (data / "appendonlydir").glob("*.incr.aof")
+        end = time.monotonic() + EVERYSEC_FOR
+        told = 0
+        while time.monotonic() < end:
+            found.xadd(f"order:{told % 20}", {"c": f"n{told}"})
+            told += 1
+            sizes.append((time.monotonic(), log.stat().st_size))
+    os.kill(server.pid, signal.SIGKILL)
+    server.stop()
+    # The syncs are a second apart, and the power fails at any moment between two of them.
+    synced_at = end - random.Random(scale.seed).random()
+    synced = max((size for at, size in sizes if at <= synced_at), default=0)
+    lost = told - sum(_stored_in(_with_log_cut(data, synced)).values())
+    return Seen(
+        told, f"of {told:,} acknowledged events {lost:,} are gone: those since the last sync"
+    )
+
+
+def _with_log_cut(data: Path, size: int) -> Path:
+    copy = data.with_name("copy")
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("*.sock", "*lock*"))
+    (log,) = (copy / "appendonlydir").glob("*.incr.aof")
+    os.truncate(log, size)
+    return copy
+
+
+def _stored_in(data: Path) -> Counter[str]:
+    server: Killable = valkey9(data)
+    try:
+        return _stored(server.url)
+    finally:
+        server.stop()
+
+
+# Competing consumers
+
+
+def competing(scale: Scale) -> Seen:
+    """Two workers in one consumer group, each applying what it gets to a shared view."""
+    return asyncio.run(_competing(scale))
+
+
+async def _competing(scale: Scale) -> Seen:
+    events, rows = scale.of(2_000, 200), 5
+    server = await asyncio.to_thread(valkey9, scale.folder / "data")
+    chance = random.Random(scale.seed)
+    try:
+        setup = AsyncRedis.from_url(server.url, protocol=2)  # pyright: ignore[reportUnknownMemberType]
+        versions = itertools.count()
+        for _ in range(events):
+            version = next(versions)
+            await setup.xadd("feed", {"s": f"order:{version % rows}", "v": str(version)})
+        await setup.xgroup_create("feed", "view", id="0")
+        view: dict[str, int] = {}
+        swaps = [0]
+        await asyncio.gather(*[_worker(server.url, n, view, swaps, chance) for n in range(2)])
+        await setup.aclose()
+        return Seen(
+            events, f"of {events:,} events {swaps[0]:,} were applied after a later one of their row"
+        )
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def _worker(
+    url: str, number: int, view: dict[str, int], swaps: list[int], chance: random.Random
+) -> None:
+    client: Any = AsyncRedis.from_url(url, protocol=2)  # pyright: ignore[reportUnknownMemberType]
+    while True:
+        found = await client.xreadgroup("view", f"worker-{number}", {"feed": ">"}, count=10)
+        if not found:
+            break
+        # A list or a dict, by protocol.
+        feeds: Any = found.items() if isinstance(found, dict) else found
+        ((_, entries),) = feeds
+        await asyncio.sleep(chance.uniform(0, 0.002))  # what it takes to apply them
+        for entry_id, fields in entries:
+            row, version = fields[b"s"].decode(), int(fields[b"v"])
+            swaps[0] += version < view.get(row, -1)
+            view[row] = max(version, view.get(row, -1))
+            await client.xack("feed", "view", entry_id)
+    await client.aclose()
+
+
+_NOTHING = "Nothing that holds: this is what the same faults do to code without Whence."
+
+FAULTS = (
+    Fault(
+        "naive WATCH/MULTI append",
+        "One reply in 20 is lost; what failed is tried again.",
+        _NOTHING,
+        "",
+        _lost_replies(watch_and_multi),
+    ),
+    Fault(
+        "naive redis-py with its retries",
+        "XADD with one reply in 20 lost; redis-py tries it again by itself.",
+        _NOTHING,
+        "",
+        _lost_replies(plain_xadd),
+    ),
+    Fault(
+        "naive appendfsync everysec",
+        "Power loss at a random moment between two syncs, a second apart; the log ends where the "
+        "last sync left it.",
+        _NOTHING,
+        "",
+        everysec,
+    ),
+    Fault(
+        "naive competing consumers",
+        "Two workers of one group take turns at a feed with pauses of up to 2 ms.",
+        _NOTHING,
+        "",
+        competing,
+    ),
+)
