@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
@@ -163,6 +163,12 @@ async def _competing(scale: Scale) -> Seen:
         await asyncio.to_thread(server.stop)
 
 
+def _entries_of(reply: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Those of the one stream, which redis-py answers as a list or a dict, by protocol."""
+    entries = reply[b"feed"] if hasattr(reply, "items") else reply[0][1]
+    return cast("list[tuple[bytes, dict[bytes, bytes]]]", entries)
+
+
 async def _worker(
     url: str, number: int, view: dict[str, int], swaps: list[int], chance: random.Random
 ) -> None:
@@ -171,9 +177,7 @@ async def _worker(
         found = await client.xreadgroup("view", f"worker-{number}", {"feed": ">"}, count=10)
         if not found:
             break
-        # A list or a dict, by protocol.
-        feeds: Any = found.items() if isinstance(found, dict) else found
-        ((_, entries),) = feeds
+        entries = _entries_of(found)
         await asyncio.sleep(chance.uniform(0, 0.002))  # what it takes to apply them
         for entry_id, fields in entries:
             row, version = fields[b"s"].decode(), int(fields[b"v"])
