@@ -118,7 +118,7 @@ class Batch:
         return [
             Step(number, operations)
             for number, record, operations in self._steps
-            if number < self._good and not self._waits(record)
+            if number < self._good and not (self.parked and self._waits(record))
         ]
 
     def _read(self, parked: Collection[StreamId], skipped: Collection[Skipped]) -> None:

@@ -14,7 +14,7 @@ projection under a name knows which one that is.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, MetaData, Table, inspect
+from sqlalchemy import Column, Connection, Executable, MetaData, Table, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.visitors import replacement_traverse
 
@@ -51,10 +51,9 @@ class Generation:
         """A statement on declared tables as one on those of this generation."""
 
         def replaced(element: Any, **_: Any) -> Any:
-            if element in tables:
-                return tables[element]
-            owner = getattr(element, "table", None)
-            return tables[owner].columns.get(element.key) if owner in tables else None
+            if isinstance(element, Column) and element.table in tables:
+                return tables[element.table].columns[element.key]
+            return tables.get(element)
 
         tables: dict[Any, Table] = dict(self.physical)
         traverse: Callable[..., Any] = replacement_traverse

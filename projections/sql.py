@@ -49,17 +49,69 @@ RowOperation = Put | Update | Add | Delete
 SqlOperation = RowOperation | Execute
 
 
-class Shape(NamedTuple):
-    """The names of a table's columns: those of its primary key, and all."""
+class Shape:
+    """The columns of a table, and which of them a handler may name where.
 
-    key: tuple[str, ...]
-    names: frozenset[str]
+    A handler names the same columns again and again, so each set of them is examined once.
+    """
 
-    @classmethod
-    def of(cls, table: Table) -> "Shape":
-        return cls(
-            tuple(column.key for column in table.primary_key), frozenset(table.columns.keys())
-        )
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._key = [column.key for column in table.primary_key]
+        self._names = frozenset(table.columns.keys())
+        self._rows: set[tuple[str, ...]] = set()
+        self._keys: set[tuple[str, ...]] = set()
+        self._others: set[tuple[str, ...]] = set()
+
+    def key_of_row(self, values: Values) -> Key:
+        """The key in the values of a row. Raises ValueError, as all here."""
+        names = tuple(values)
+        if names not in self._rows:
+            self._check_known(values)
+            missing = [name for name in self._key if name not in values]
+            if missing:
+                raise ValueError(f"a row of {self._table.name} needs its key, {missing[0]}")
+            self._rows.add(names)
+        return self._values(values)
+
+    def key(self, values: Values) -> Key:
+        """The key that these values are, no more and no less."""
+        names = tuple(values)
+        if names not in self._keys:
+            if set(values) != set(self._key):
+                raise ValueError(
+                    f"a row of {self._table.name} is named by {', '.join(self._key)}, not "
+                    f"{', '.join(values) or 'nothing'}"
+                )
+            self._keys.add(names)
+        return self._values(values)
+
+    def check_other(self, values: Values) -> None:
+        """These are columns beside the key."""
+        names = tuple(values)
+        if names in self._others:
+            return
+        self._check_known(values)
+        if not values or not values.keys().isdisjoint(self._key):
+            raise ValueError(
+                f"name columns of {self._table.name} other than its key, not "
+                f"{', '.join(values) or 'none'}"
+            )
+        self._others.add(names)
+
+    def _values(self, values: Values) -> Key:
+        key = tuple([values[name] for name in self._key])
+        if None in key:
+            raise ValueError(f"no part of the key of {self._table.name} can be None")
+        return key
+
+    def _check_known(self, values: Values) -> None:
+        if not values.keys() <= self._names:
+            strange = ", ".join(sorted(values.keys() - self._names))
+            raise ValueError(
+                f"{self._table.name} has no column {strange}; it has: "
+                f"{', '.join(self._table.columns.keys())}"
+            )
 
 
 class Sql(Operations[SqlOperation]):
@@ -85,9 +137,8 @@ class Sql(Operations[SqlOperation]):
 
         Columns without a value get the default of the table.
         """
-        shape = self._shape(table)
-        _check_names(table, shape, values)
-        self.operations.append(Put(table, _key(table, shape, values), values))
+        key = self._shape(table).key_of_row(values)
+        self.operations.append(Put(table, key, values))
 
     def update(self, table: Table, key: Values, values: Values) -> None:
         """Set some columns of the row with this key; it must exist, or the event cannot be applied.
@@ -95,8 +146,8 @@ class Sql(Operations[SqlOperation]):
         For rows that may be there or not, and for several at once, use ``execute``.
         """
         shape = self._shape(table)
-        _check_other(table, shape, values)
-        self.operations.append(Update(table, _whole(table, shape, key), values))
+        shape.check_other(values)
+        self.operations.append(Update(table, shape.key(key), values))
 
     def add(self, table: Table, key: Values, amounts: Values, *, start: Values = _NOTHING) -> None:
         """Add to numbers of the row with this key; where it, or a number, is absent, from 0.
@@ -106,14 +157,14 @@ class Sql(Operations[SqlOperation]):
         be null and have no default, even where the row exists.
         """
         shape = self._shape(table)
-        _check_other(table, shape, amounts)
-        _check_names(table, shape, start)
-        self.operations.append(Add(table, _whole(table, shape, key), amounts, start))
+        shape.check_other(amounts)
+        if start:
+            shape.check_other(start)
+        self.operations.append(Add(table, shape.key(key), amounts, start))
 
     def delete(self, table: Table, key: Values) -> None:
         """Remove the row with this key; without one, nothing happens."""
-        shape = self._shape(table)
-        self.operations.append(Delete(table, _whole(table, shape, key)))
+        self.operations.append(Delete(table, self._shape(table).key(key)))
 
     def execute(self, statement: Executable, parameters: Values | None = None) -> None:
         """Run an insert, update or delete of SQLAlchemy Core on tables of the projection.
@@ -136,37 +187,3 @@ class Sql(Operations[SqlOperation]):
 def recorder(shapes: Mapping[Table, Shape]) -> partial[Sql]:
     """Makes an ``Sql`` for each event."""
     return partial(Sql, shapes)
-
-
-def _key(table: Table, shape: Shape, values: Values) -> Key:
-    try:
-        key = tuple([values[name] for name in shape.key])
-    except KeyError as error:
-        raise ValueError(f"a row of {table.name} needs its key column {error.args[0]}") from None
-    if None in key:
-        raise ValueError(f"the key of a row of {table.name} cannot be None: {shown(dict(values))}")
-    return key
-
-
-def _whole(table: Table, shape: Shape, values: Values) -> Key:
-    if len(values) != len(shape.key):
-        raise ValueError(
-            f"a row of {table.name} is named by {', '.join(shape.key)}, not {', '.join(values)}"
-        )
-    return _key(table, shape, values)
-
-
-def _check_names(table: Table, shape: Shape, values: Values) -> None:
-    if not values.keys() <= shape.names:
-        strange = ", ".join(sorted(values.keys() - shape.names))
-        raise ValueError(
-            f"{table.name} has no column {strange}; it has: {', '.join(table.columns.keys())}"
-        )
-
-
-def _check_other(table: Table, shape: Shape, values: Values) -> None:
-    _check_names(table, shape, values)
-    if not values or any(name in values for name in shape.key):
-        raise ValueError(
-            f"name columns of {table.name} other than its key, not {', '.join(values) or 'none'}"
-        )

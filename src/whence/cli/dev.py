@@ -12,6 +12,7 @@ from whence.cli.http import listening, url_of
 from whence.cli.observing import Observing, observing_options
 from whence.cli.running import beside, interruptible, run, stop_signal
 from whence.cli.settings import DATA, Server, durability_option, start_embedded
+from whence.cli.sqlviews import at_database, sql_option, views_in
 from whence.cli.tracing import command_spans, handler_spans, tracing
 from whence.cli.web import Ports, front
 from whence.domain import Domain, load_domain
@@ -44,6 +45,7 @@ _WORKING = WorkerSettings(rebuild_on_change=True)
     help="The folder that keeps the events; made if it does not exist.",
 )
 @durability_option
+@sql_option
 @access_options
 @observing_options
 def dev(
@@ -52,6 +54,7 @@ def dev(
     port: int,
     data: Path,
     durability: Durability,
+    sql_url: str | None,
     access_settings: AccessSettings,
     observing: Observing,
 ) -> None:
@@ -73,7 +76,8 @@ def dev(
         ports = Ports(listener, metrics)
         handler_spans(domain.read_model, spans)
         middleware = command_spans(spans)
-        work = _serve(domain, server, durability, ports, access_settings, middleware)
+        sql = sql_url or views_in(embedded.data)
+        work = _serve(domain, server, durability, sql, ports, access_settings, middleware)
         run(work, observing.log_format)
 
 
@@ -81,6 +85,7 @@ async def _serve(
     domain: Domain,
     server: Server,
     durability: Durability,
+    sql_url: str,
     ports: Ports,
     settings: AccessSettings,
     middleware: Sequence[Middleware],
@@ -88,7 +93,8 @@ async def _serve(
     async with (
         stop_signal(server) as stop,
         open_store(server.url, durability=durability) as store,
-        beside(Worker(store, domain.read_model, settings=_WORKING).run(), stop),
+        at_database(domain.read_model, sql_url) as model,
+        beside(Worker(store, model, settings=_WORKING).run(), stop),
         Runtime(store, domain.write_model, middleware=middleware) as runtime,
         beside(ReactionWorker(store, runtime, domain.reactions).run(), stop),
         front(domain, store, runtime, ports, settings, stop),

@@ -9,6 +9,7 @@ import uvloop
 
 from whence.cli import text
 from whence.cli.settings import find_domain, json_option, server
+from whence.cli.sqlviews import at_database, sql_option
 from whence.domain import Domain
 from whence.projections import requests
 from whence.projections.parked import (
@@ -18,6 +19,7 @@ from whence.projections.parked import (
     skipped_events,
 )
 from whence.projections.projection import Projector
+from whence.projections.readmodel import ReadModel
 from whence.projections.requests import Answer
 from whence.store.durability import RELAXED
 from whence.store.errors import InvalidSetting, NotParked
@@ -139,6 +141,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 @click.argument("stream", required=False)
 @domain_again
 @url_again
+@sql_option
 @click.pass_obj
 def retry(
     given: Given,
@@ -146,6 +149,7 @@ def retry(
     stream: str | None,
     domain_path: str | None,
     url: str | None,
+    sql_url: str | None,
 ) -> None:
     """Apply the events that are parked, in their order, up to where the projection is.
 
@@ -155,19 +159,25 @@ def retry(
     For example, once the handler is mended: whence projections retry order-list order/42
     """
     domain = find_domain(domain_path or given.domain_path)
-    chosen = _chosen(domain, name)
+    names = [projection.name for projection in _chosen(domain, name)]
     wanted = None if stream is None else _stream(stream)
     with server(url or given.url) as found:
-        fine = uvloop.run(_retry(found.url, chosen, wanted))
+        fine = uvloop.run(_retry(found.url, domain.read_model, sql_url, names, wanted))
     if not fine:
         sys.exit(1)
 
 
-async def _retry(url: str, chosen: Sequence[Projector], wanted: StreamId | None) -> bool:
+async def _retry(
+    url: str,
+    model: ReadModel,
+    sql_url: str | None,
+    names: Sequence[str],
+    wanted: StreamId | None,
+) -> bool:
     """Whether all that was parked is applied now. Raises NotParked for a stream that is not."""
     fine = True
-    async with open_store(url, durability=RELAXED) as store:
-        for projection in chosen:
+    async with open_store(url, durability=RELAXED) as store, at_database(model, sql_url) as views:
+        for projection in map(views.projector, names):
             streams = [wanted] if wanted else await _parked_streams(store, projection)
             for stream in streams:
                 try:
@@ -192,6 +202,7 @@ async def _parked_streams(store: EventStore, projection: Projector) -> list[Stre
 @click.option("--reason", required=True, help="Why the view may do without it; it is kept.")
 @domain_again
 @url_again
+@sql_option
 @click.pass_obj
 def skip(
     given: Given,
@@ -200,6 +211,7 @@ def skip(
     reason: str,
     domain_path: str | None,
     url: str | None,
+    sql_url: str | None,
 ) -> None:
     """Let the projection NAME do without the event at which the aggregate STREAM is parked.
 
@@ -208,16 +220,20 @@ def skip(
 
     For example: whence projections skip order-list order/42 --reason "ordered by a test"
     """
-    projection = find_domain(domain_path or given.domain_path).read_model.projector(name)
+    model = find_domain(domain_path or given.domain_path).read_model
+    model.projector(name)
     wanted = _stream(stream)
     with server(url or given.url) as found:
-        fine = uvloop.run(_skip_one(found.url, projection, wanted, reason))
+        fine = uvloop.run(_skip_one(found.url, model, sql_url, name, wanted, reason))
     if not fine:
         sys.exit(1)
 
 
-async def _skip_one(url: str, projection: Projector, stream: StreamId, reason: str) -> bool:
-    async with open_store(url, durability=RELAXED) as store:
+async def _skip_one(
+    url: str, model: ReadModel, sql_url: str | None, name: str, stream: StreamId, reason: str
+) -> bool:
+    async with open_store(url, durability=RELAXED) as store, at_database(model, sql_url) as views:
+        projection = views.projector(name)
         return _report(projection, stream, await requests.skip(store, projection, stream, reason))
 
 

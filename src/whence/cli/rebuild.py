@@ -10,13 +10,12 @@ from whence.cli import text
 from whence.cli.parked import Given, domain_again, url_again
 from whence.cli.progress import counting
 from whence.cli.settings import find_domain, server
+from whence.cli.sqlviews import opened, sql_option
 from whence.projections import rebuild as views
 from whence.projections.generations import generations
 from whence.projections.projection import Projector
 from whence.projections.rebuild import RebuildReport
 from whence.projections.verify import Comparison, compare
-from whence.store.durability import RELAXED
-from whence.store.eventstore import open_store
 
 _DIFFERENCES = ("key", "field", "before", "after")
 
@@ -25,6 +24,7 @@ _DIFFERENCES = ("key", "field", "before", "after")
 @click.argument("name")
 @domain_again
 @url_again
+@sql_option
 @click.option("--forget-skips", is_flag=True, help="Apply events again that were skipped.")
 @click.option(
     "--verify", is_flag=True, help="Compare it with the live one first, and switch if they agree."
@@ -36,6 +36,7 @@ def rebuild(
     name: str,
     domain_path: str | None,
     url: str | None,
+    sql_url: str | None,
     forget_skips: bool,
     verify: bool,
     drop_previous: bool,
@@ -53,7 +54,7 @@ def rebuild(
     """
     projection = find_domain(domain_path or given.domain_path).read_model.projector(name)
     with server(url or given.url) as found:
-        work = _rebuild(found.url, projection, forget_skips, verify, drop_previous)
+        work = _rebuild(found.url, projection, sql_url, forget_skips, verify, drop_previous)
         report = uvloop.run(work)
     click.echo(f"{name} was rebuilt from {report.events:,} events in {report.seconds:.1f} s")
     if not report.live:
@@ -67,10 +68,15 @@ def rebuild(
 
 
 async def _rebuild(
-    url: str, projection: Projector, forget_skips: bool, verify: bool, drop_previous: bool
+    url: str,
+    projection: Projector,
+    sql_url: str | None,
+    forget_skips: bool,
+    verify: bool,
+    drop_previous: bool,
 ) -> RebuildReport:
     compared: list[Comparison] = []
-    async with open_store(url, durability=RELAXED) as store:
+    async with opened(url, projection, sql_url) as (store, view):
 
         async def agree(old: Projector, new: Projector) -> bool:
             found = await generations(store, projection)
@@ -81,13 +87,13 @@ async def _rebuild(
         with counting(f"Rebuilding {projection.name}") as on_progress:
             report = await views.rebuild(
                 store,
-                projection,
+                view,
                 progress=on_progress,
                 forget_skips=forget_skips,
                 check=agree if verify else None,
             )
         if drop_previous and report.live:
-            await views.drop_previous(store, projection)
+            await views.drop_previous(store, view)
     for comparison in compared:
         _say_compared(comparison)
     return report
@@ -108,8 +114,11 @@ def _say_compared(comparison: Comparison) -> None:
 @click.argument("name")
 @domain_again
 @url_again
+@sql_option
 @click.pass_obj
-def rollback(given: Given, name: str, domain_path: str | None, url: str | None) -> None:
+def rollback(
+    given: Given, name: str, domain_path: str | None, url: str | None, sql_url: str | None
+) -> None:
     """Let readers see the view of the projection NAME that was live before the last switch.
 
     It is brought up to date first. The other one is kept instead, so the next "rollback" takes this
@@ -119,7 +128,7 @@ def rollback(given: Given, name: str, domain_path: str | None, url: str | None) 
     """
     projection = find_domain(domain_path or given.domain_path).read_model.projector(name)
     with server(url or given.url) as found:
-        report = uvloop.run(_rollback(found.url, projection))
+        report = uvloop.run(_rollback(found.url, projection, sql_url))
     click.echo(
         f"{name} was rolled back to generation {report.generation}, which {report.events:,} events "
         f"have brought up to date in {report.seconds:.1f} s"
@@ -127,49 +136,55 @@ def rollback(given: Given, name: str, domain_path: str | None, url: str | None) 
     _say_parked(report)
 
 
-async def _rollback(url: str, projection: Projector) -> RebuildReport:
+async def _rollback(url: str, projection: Projector, sql_url: str | None) -> RebuildReport:
     with counting(f"Bringing {projection.name} up to date") as on_progress:
-        async with open_store(url, durability=RELAXED) as store:
-            return await views.rollback(store, projection, progress=on_progress)
+        async with opened(url, projection, sql_url) as (store, view):
+            return await views.rollback(store, view, progress=on_progress)
 
 
 @click.command()
 @click.argument("name")
 @domain_again
 @url_again
+@sql_option
 @click.pass_obj
-def abandon(given: Given, name: str, domain_path: str | None, url: str | None) -> None:
+def abandon(
+    given: Given, name: str, domain_path: str | None, url: str | None, sql_url: str | None
+) -> None:
     """Drop the generation of the projection NAME that is being built.
 
     A "rebuild" that runs ends; readers see what they saw before.
     """
     projection = find_domain(domain_path or given.domain_path).read_model.projector(name)
     with server(url or given.url) as found:
-        number = asyncio.run(_abandon(found.url, projection))
+        number = asyncio.run(_abandon(found.url, projection, sql_url))
     click.echo(f"Generation {number} of {name} was dropped; it was not finished")
 
 
-async def _abandon(url: str, projection: Projector) -> int:
-    async with open_store(url, durability=RELAXED) as store:
-        return await views.abandon(store, projection)
+async def _abandon(url: str, projection: Projector, sql_url: str | None) -> int:
+    async with opened(url, projection, sql_url) as (store, view):
+        return await views.abandon(store, view)
 
 
 @click.command("drop-previous")
 @click.argument("name")
 @domain_again
 @url_again
+@sql_option
 @click.pass_obj
-def drop_previous(given: Given, name: str, domain_path: str | None, url: str | None) -> None:
+def drop_previous(
+    given: Given, name: str, domain_path: str | None, url: str | None, sql_url: str | None
+) -> None:
     """Drop the generation of the projection NAME that "rollback" would go back to."""
     projection = find_domain(domain_path or given.domain_path).read_model.projector(name)
     with server(url or given.url) as found:
-        number = asyncio.run(_drop_previous(found.url, projection))
+        number = asyncio.run(_drop_previous(found.url, projection, sql_url))
     click.echo(f"Generation {number} of {name} was dropped; there is nothing to roll back to")
 
 
-async def _drop_previous(url: str, projection: Projector) -> int:
-    async with open_store(url, durability=RELAXED) as store:
-        return await views.drop_previous(store, projection)
+async def _drop_previous(url: str, projection: Projector, sql_url: str | None) -> int:
+    async with opened(url, projection, sql_url) as (store, view):
+        return await views.drop_previous(store, view)
 
 
 def _say_parked(report: RebuildReport) -> None:

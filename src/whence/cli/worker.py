@@ -17,6 +17,7 @@ from whence.cli.settings import (
     server,
     writing_options,
 )
+from whence.cli.sqlviews import at_database, sql_option
 from whence.cli.tracing import command_spans, handler_spans, tracing
 from whence.domain import Domain
 from whence.projections.settings import WorkerSettings
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @writing_options
+@sql_option
 @observing_options
 @click.option(
     "--rebuild-on-change",
@@ -44,6 +46,7 @@ def worker(
     url: str | None,
     durability: Durability,
     assert_durability: bool,
+    sql_url: str | None,
     observing: Observing,
     rebuild_on_change: bool,
 ) -> None:
@@ -63,7 +66,7 @@ def worker(
     ):
         handler_spans(domain.read_model, spans)
         run(
-            _work(domain, found, promise, metrics, command_spans(spans), settings),
+            _work(domain, found, promise, sql_url, metrics, command_spans(spans), settings),
             observing.log_format,
         )
 
@@ -72,6 +75,7 @@ async def _work(
     domain: Domain,
     found: Server,
     promise: Promise,
+    sql_url: str | None,
     metrics: socket.socket | None,
     middleware: Sequence[Middleware],
     settings: WorkerSettings,
@@ -81,7 +85,8 @@ async def _work(
         open_promised(found.url, promise) as store,
         Runtime(store, domain.write_model, middleware=middleware) as runtime,
         exposing(metrics, stop, lambda: _sources(domain, store)),
-        beside(Worker(store, domain.read_model, settings=settings).run(), stop),
+        at_database(domain.read_model, sql_url) as model,
+        beside(Worker(store, model, settings=settings).run(), stop),
         beside(ReactionWorker(store, runtime, domain.reactions).run(), stop),
     ):
         names = ", ".join([*domain.read_model.projections, *domain.reactions.reactions])
