@@ -11,8 +11,16 @@ from pathlib import Path
 
 import anyio
 
-from tests.projections.applied import applied, differences, places_applied, places_logged
+from tests.projections.applied import (
+    Places,
+    applied,
+    differences,
+    places_applied,
+    places_logged,
+)
+from tests.projections.appliedtable import applied_table, places_in_table
 from tests.projections.domain import Weighed, parcel, record
+from whence.projections.projection import Projector
 from whence.projections.status import owner_counts, status, wait_until_caught_up
 from whence.store.errors import OutcomeUnknown, ServerRefused, StoreUnavailable
 from whence.store.eventstore import EventStore
@@ -32,12 +40,14 @@ class Crew:
         wrong: what was not as it should be when it was looked at.
     """
 
-    def __init__(self, store: EventStore, url: str, seed: int) -> None:
+    def __init__(self, store: EventStore, url: str, seed: int, sql_url: str) -> None:
         self.written = 0
         self.samples = 0
         self.wrong: list[object] = []
         self._store = store
-        self._url = url
+        self._sql_url = sql_url
+        self._arguments = [url, store.keys.namespace, *([sql_url] if sql_url else [])]
+        self._views: list[Projector] = [applied, *([applied_table] if sql_url else [])]
         self._seed = seed
         self._chance = random.Random(seed)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -46,8 +56,7 @@ class Crew:
 
     def hire(self, count: int) -> list[int]:
         """Start workers; their process ids."""
-        command = [sys.executable, "-m", "tests.projections.crew_process", self._url]
-        command.append(self._store.keys.namespace)
+        command = [sys.executable, "-m", "tests.projections.crew_process", *self._arguments]
         new = [subprocess.Popen(command, cwd=_ROOT) for _ in range(count)]
         self._processes |= {process.pid: process for process in new}
         return [process.pid for process in new]
@@ -79,33 +88,41 @@ class Crew:
         """Wait until these workers have the partitions, evenly, and move on with them."""
         floor, rest = divmod(self._store.keys.partitions, len(pids))
         even = [floor] * (len(pids) - rest) + [floor + 1] * rest
-        shares: dict[int, int] = {}
-        try:
-            with anyio.fail_after(_PATIENCE):
-                while shares.keys() != set(pids) or sorted(shares.values()) != even:
-                    await anyio.sleep(0.02)
-                    shares = await self._shares() or shares
-                await self._until_moved_on()
-        except TimeoutError:
-            raise AssertionError(f"{shares} is not an even share of {pids}") from None
+        for view in self._views:
+            shares: dict[int, int] = {}
+            try:
+                with anyio.fail_after(_PATIENCE):
+                    while shares.keys() != set(pids) or sorted(shares.values()) != even:
+                        await anyio.sleep(0.02)
+                        shares = await self._shares(view) or shares
+                    await self._until_moved_on(view)
+            except TimeoutError:
+                raise AssertionError(f"{view.name}: {shares} is no even share of {pids}") from None
 
-    async def _shares(self) -> dict[int, int] | None:
+    async def _shares(self, view: Projector) -> dict[int, int] | None:
         with suppress(*_AWAY):
-            owners = owner_counts(await status(self._store, applied))
+            owners = owner_counts(await status(self._store, view))
             return {int(owner.split(":")[-2]): count for owner, count in owners.items()}
         return None
 
-    async def _until_moved_on(self) -> None:
+    async def _until_moved_on(self, view: Projector) -> None:
         """So many events are applied that most partitions have seen one since."""
-        enough = await self._count() + self._store.keys.partitions
-        while await self._count() < enough:
+        enough = await self._count(view) + self._store.keys.partitions
+        while await self._count(view) < enough:
             await anyio.sleep(0.02)
 
-    async def _count(self) -> int:
+    async def _count(self, view: Projector) -> int:
         while True:
             with suppress(*_AWAY):
-                return sum(map(len, (await places_applied(self._store)).values()))
+                return sum(map(len, (await self._places(view)).values()))
             await anyio.sleep(0.02)
+
+    async def _places(self, view: Projector) -> Places:
+        if not any(one.position for one in await status(self._store, view)):
+            return {}  # and perhaps there is no table yet
+        if view is applied_table:
+            return await places_in_table(self._sql_url, self._store.keys.partitions)
+        return await places_applied(self._store)
 
     async def write(self) -> None:
         """Append to parcels at random, until cancelled."""
@@ -119,31 +136,43 @@ class Crew:
 
     async def watch(self) -> None:
         """Look at the view: at each moment it is the log as far as it goes, and never goes back."""
-        seen: dict[int, int] = {}
+        seen: dict[tuple[str, int], int] = {}
         while not self.wrong:
-            with suppress(*_AWAY):
-                found = await places_applied(self._store)
-                self.wrong += differences(found, await places_logged(self._store))
-                now = {n: len(places) for n, places in found.items()}
-                self.wrong += [(n, length, now[n]) for n, length in seen.items() if now[n] < length]
-                seen = now
-                self.samples += 1
+            for view in self._views:
+                with suppress(*_AWAY):
+                    await self._look(view, seen)
             await anyio.sleep(0.05)
+
+    async def _look(self, view: Projector, seen: dict[tuple[str, int], int]) -> None:
+        found = await self._places(view)
+        self.wrong += differences(found, await places_logged(self._store))
+        for n, places in found.items():
+            if len(places) < seen.get((view.name, n), 0):
+                self.wrong.append((view.name, n, places))
+            seen[view.name, n] = len(places)
+        self.samples += 1
 
     async def assert_all_applied_once_and_in_order(self) -> None:
         assert self.wrong == [], f"seed {self._seed}"
-        await wait_until_caught_up(self._store, applied, timeout_s=_PATIENCE)
-        found, logged = await places_applied(self._store), await places_logged(self._store)
-        assert differences(found, logged) == [], f"seed {self._seed}"
-        assert {n: len(p) for n, p in found.items()} == {n: len(p) for n, p in logged.items()}
+        logged = await places_logged(self._store)
+        for view in self._views:
+            await wait_until_caught_up(self._store, view, timeout_s=_PATIENCE)
+            found = await self._places(view)
+            assert differences(found, logged) == [], f"{view.name}, seed {self._seed}"
+            assert {n: len(p) for n, p in found.items()} == {n: len(p) for n, p in logged.items()}
         assert self.written > 0
         assert self.samples > 0
 
 
 @asynccontextmanager
-async def crew_at_work(store: EventStore, url: str, seed: int) -> AsyncGenerator[Crew]:
-    """A crew without workers yet, under load and watched; at the end all that is written counts."""
-    crew = Crew(store, url, seed)
+async def crew_at_work(
+    store: EventStore, url: str, seed: int, sql_url: str = ""
+) -> AsyncGenerator[Crew]:
+    """A crew without workers yet, under load and watched; at the end all that is written counts.
+
+    With ``sql_url`` there is a view in that database, beside the one in Redis.
+    """
+    crew = Crew(store, url, seed, sql_url)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(crew.write)

@@ -44,7 +44,9 @@ async def test_workers_that_come_are_killed_paused_and_sent_away(
         await crew.until_shared_by([second, fourth])
 
 
-async def test_with_lost_replies_and_a_server_that_is_killed_in_the_midst(tmp_path: Path) -> None:
+async def test_with_lost_replies_and_a_server_that_is_killed_in_the_midst(
+    tmp_path: Path, sql_url: str
+) -> None:
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     server = EmbeddedServer.start(tmp_path / "data")
@@ -52,7 +54,7 @@ async def test_with_lost_replies_and_a_server_that_is_killed_in_the_midst(tmp_pa
         async with (
             open_store(server.url, partitions=PARTITIONS) as store,
             proxy_to(server.url) as proxy,
-            crew_at_work(store, proxy.url, seed) as crew,
+            crew_at_work(store, proxy.url, seed, sql_url) as crew,
         ):
             (first,) = crew.hire(1)
             await crew.until_shared_by([first])
