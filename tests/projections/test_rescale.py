@@ -58,9 +58,10 @@ async def test_with_lost_replies_and_a_server_that_is_killed_in_the_midst(
         ):
             (first,) = crew.hire(1)
             await crew.until_shared_by([first])
-            proxy.lose_reply = lambda _: chance.random() < 0.01
             second, third, fourth = crew.hire(3)
             await crew.until_shared_by([first, second, third, fourth])
+            # From here on: a worker that cannot open its store at the start does not start.
+            proxy.lose_reply = lambda _: chance.random() < 0.01
 
             crew.kill(first)
             os.kill(server.pid, signal.SIGKILL)
