@@ -15,12 +15,23 @@ _NO_NOTES: Mapping[StreamId, Note | None] = MappingProxyType({})
 _NO_SKIPS: Mapping[Skipped, Skip] = MappingProxyType({})
 
 
+class Entries(NamedTuple):
+    """What goes out of the indexes of a view, and what comes in."""
+
+    old: Sequence[bytes] = ()
+    new: Sequence[bytes] = ()
+
+
+_NO_ENTRIES = Entries()
+
+
 class Change(NamedTuple):
     """What to commit: rows by key, None for a row to delete, after ``events`` events.
 
     ``position`` and ``anchor`` are those of the last event in it. ``notes`` are those of parked
     sequences, None for one that waits no longer; ``skips`` are the events that are skipped from now
     on; ``answered`` are the sequences for which somebody asked, and need not wait any longer.
+    ``entries`` are those of the indexes that change with the rows.
     ``steps`` are what is asked of a SQL view, event by event, which has no ``rows`` then.
     """
 
@@ -32,6 +43,7 @@ class Change(NamedTuple):
     skips: Mapping[Skipped, Skip] = _NO_SKIPS
     answered: Collection[StreamId] = ()
     steps: Sequence["Step"] = ()
+    entries: "Entries" = _NO_ENTRIES
 
 
 class Step(NamedTuple):
@@ -72,7 +84,8 @@ class Batch:
         self.failure: ProjectionFailed | None = None
         self.parked: dict[StreamId, Note] = {}
         self.errors: dict[StreamId, Exception] = {}  # what was raised, of those that are parked
-        self.wanted: set[str] = set()  # the keys of the stored rows that the updates start from
+        # The keys of the stored rows that updates start from, or that indexes name.
+        self.wanted: set[str] = set()
         self._projection = projection
         self._records = records
         self._waiting = len(parked)
@@ -98,7 +111,8 @@ class Batch:
             except Exception as error:  # whatever a change raises
                 if not self._park(number, record, error):
                     break
-        return self._change(draft.written, ())
+        change = self._change(draft.written, ())
+        return change and change._replace(entries=draft.entries())
 
     def refuse(self, refused: Refused) -> None:
         """These events cannot be applied either; ``settle`` does without them from now on."""
@@ -124,6 +138,7 @@ class Batch:
     def _read(self, parked: Collection[StreamId], skipped: Collection[Skipped]) -> None:
         """Ask the handlers."""
         by_key = in_redis(self._projection)  # others have no stored rows to load
+        indexed = _is_indexed(self._projection)
         handle = self._projection.handle
         changed_by: dict[str, StreamId] = {}  # which stream was the first to change a row
         for number, record in enumerate(self._records):
@@ -150,7 +165,7 @@ class Batch:
             for operation in operations:
                 key = operation.key
                 # What another stream makes of a row is not made when that one is parked after all.
-                if type(operation) is Update and changed_by.get(key) is not stream:
+                if indexed or (type(operation) is Update and changed_by.get(key) is not stream):
                     self.wanted.add(key)
                 changed_by.setdefault(key, stream)
 
@@ -178,7 +193,10 @@ class _Draft:
 
     def __init__(self, projection: Projection[Any], stored: Mapping[str, bytes | None]) -> None:
         self._codec = projection.rows
+        self._indexes = projection.indexes if projection.indexes.fields else None
         self._stored = stored
+        self._before: dict[str, set[bytes]] = {}  # what the indexes have of a row
+        self._after: dict[str, set[bytes]] = {}
         self._rows: dict[str, Any] = {}
         self.written: dict[str, bytes | None] = {}
 
@@ -194,8 +212,18 @@ class _Draft:
                 rows[key] = operation.row if type(operation) is Put else None
         encode = self._codec.encode
         data = {key: None if row is None else encode(key, row) for key, row in rows.items()}
+        if self._indexes is not None:
+            after = {key: self._indexes.members(key, row) for key, row in rows.items()}
+            for key in rows.keys() - self._before.keys():
+                self._before[key] = self._indexes.stored_members(key, self._stored[key])
+            self._after |= after
         self._rows |= rows
         self.written |= data
+
+    def entries(self) -> Entries:
+        old = {entry for key in self._after for entry in self._before[key]}
+        new = {entry for entries in self._after.values() for entry in entries}
+        return Entries(sorted(old - new), sorted(new - old))
 
     def _row(self, key: str) -> Any:
         if key not in self._rows:
@@ -211,6 +239,10 @@ class _Draft:
                 "an update without start needs the row, and it is not there",
             )
         return operation.start
+
+
+def _is_indexed(projection: Projector) -> bool:
+    return in_redis(projection) and bool(projection.indexes.fields)
 
 
 def _failed(projection: str, record: Fetched, error: Exception, parked: int) -> ProjectionFailed:

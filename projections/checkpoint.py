@@ -74,6 +74,7 @@ class Checkpoints:
             self._keys.parked,
             self._keys.skipped,
             self._keys.asked,
+            self._keys.index,
         )
         calls = [
             ScriptCall(
@@ -103,6 +104,7 @@ class Checkpoints:
             self._keys.parked,
             self._keys.skipped,
             self._keys.asked,
+            self._keys.index,
         )
         return [key(lease.partition, self._projection) for key in kinds]
 
@@ -123,6 +125,8 @@ class Checkpoints:
             len(deletes),
             len(change.notes),
             len(change.skips),
+            len(change.entries.old),
+            len(change.entries.new),
             *puts,
             *deletes,
         ]
@@ -130,6 +134,9 @@ class Checkpoints:
             args += (str(stream), b"" if note is None else encode(note))
         for event, skip in change.skips.items():
             args += (str(event), encode(skip))
+        args += change.entries.old
+        for entry in change.entries.new:
+            args += (0, entry)  # a score that is the same for all: then they are in their order
         args += map(str, change.answered)
         return ScriptCall(COMMIT, self._all_keys(lease), args)
 

@@ -88,6 +88,7 @@ class Leases:
                     self._keys.view(partition, self._projection),
                     self._keys.parked(partition, self._projection),
                     self._keys.skipped(partition, self._projection),
+                    self._keys.index(partition, self._projection),
                 ],
                 [self._owner, self._ttl_ms, self._log, mode],
             )

@@ -19,6 +19,7 @@ from typing import (
 import msgspec
 
 from whence.projections.handlers import Decorator
+from whence.projections.indexes import Indexes
 from whence.projections.rows import Rows
 from whence.projections.views import Operations, Views
 from whence.store.errors import InvalidDomain, InvalidId, shown
@@ -188,15 +189,38 @@ class Projector:
 class Projection(Projector, Generic[R]):
     """The base class of projections in Redis: one view of rows of the class R, one row per key.
 
+    ``indexes`` names the fields by which rows are found and ordered without reading all of them:
+    ``class OrderList(Projection[OrderRow], indexes=["status", "placed_at"])``. They are fields with
+    an order, as they are named in JSON. Another set of them is another version of the view.
+
     Name, failures, arguments and errors are those of ``Projector``.
     """
 
     operations = Views
 
+    _indexed: ClassVar[Sequence[str]] = ()
+
+    def __init_subclass__(cls, *, indexes: Sequence[str] | None = None, **config: Any) -> None:
+        super().__init_subclass__(**config)
+        if indexes is not None:
+            cls._indexed = tuple(indexes)
+
     def __init__(self, events: EventRegistry) -> None:
         super().__init__(events)
         self.rows: Rows[R] = Rows(self.name, _row_class(type(self)))
         self.merges = any("merge" in c.__dict__ for c in type(self).__mro__ if c is not Projection)
+        self.indexes = Indexes(self.rows, self._indexed)
+        if self.merges and self._indexed:
+            raise InvalidDomain(
+                f"{type(self).__name__} has a merge and cannot have indexes: its rows are put "
+                "together when they are read, and an index would have their parts"
+            )
+
+    @property
+    def revision(self) -> str:
+        fields = self.indexes.fields
+        kind = "an index" if len(fields) == 1 else "indexes"
+        return f"{self.version} with {kind} on {', '.join(fields)}" if fields else super().revision
 
     def merge(self, left: R, right: R) -> R:
         """The row that two partitions' rows of one key make together.

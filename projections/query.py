@@ -1,4 +1,4 @@
-"""Reading a view: one row, or a page of rows in the order of their keys, over all partitions."""
+"""Reading a view: one row, or a page in the order of keys or values, over all partitions."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
@@ -6,8 +6,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from whence.projections.choice import Slice, chosen, sliced
 from whence.projections.live import Source, of_live
 from whence.projections.projection import Projection
+from whence.projections.ranking import Ranking, ranking_of
 from whence.store.errors import AmbiguousRow, InvalidSetting
 from whence.store.eventstore import EventStore
 
@@ -56,32 +58,44 @@ async def find(
     projection: Projection[R],
     *,
     where: Mapping[str, str] | None = None,
+    order: str | None = None,
     limit: int = 100,
     after: str | None = None,
 ) -> Page[R]:
-    """The rows whose fields have these values, in the order of their keys.
+    """The rows whose fields have these values, in the order of their keys, or of an indexed field.
 
-    It reads the whole view, partition beside partition, and keeps no more than a few pages of it;
-    of a projection with merge, which has to be put together first, it keeps all rows.
+    Where an index has what is asked for, no more is read than that. Otherwise it reads the whole
+    view, partition beside partition, and keeps no more than a few pages of it; of a projection with
+    merge, which has to be put together first, it keeps all rows.
 
     Args:
         where: field name -> value as JSON text, quotes left out: ``{"status": "cancelled",
             "total": "5", "paid": "true"}``. All must match.
+        order: an indexed field, as ``placed_at``, or ``-placed_at`` for the greatest first; rows of
+            one value are in the order of their keys, or backwards as well.
         limit: rows on the page, 1 to 1000.
-        after: only rows whose key comes after this one.
+        after: what the page before said as ``next``; in the order of the keys that is any key.
 
     Raises:
         UnknownField: the rows have no field of that name.
+        InvalidInput: there is no index to order by, or ``after`` is from no page in that order.
         InvalidSetting: the limit is not possible.
         AmbiguousRow, RowMismatch, StoreUnavailable, ServerRefused: as in ``get``.
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidSetting(f"a page has 1 to {MAX_LIMIT} rows, not {limit}", field="limit")
-    matches = _condition(projection, where or {})
+    where = where or {}
+    matches = _condition(projection, where)
+    ranking = ranking_of(projection, order, after)
 
     async def read(source: Source) -> Page[R]:
-        page: _Smallest[R] = _Smallest(projection.name, limit, after)
-        rows = _merged_rows(source, projection) if projection.merges else _rows(source, projection)
+        rows = await chosen(source, projection, where, ranking)
+        if isinstance(rows, Slice):
+            return await _page(source, projection, rows, limit)
+        page: _Smallest[R] = _Smallest(projection.name, limit, ranking)
+        if rows is None:
+            merges = projection.merges
+            rows = _merged_rows(source, projection) if merges else _rows(source, projection)
         async with aclosing(rows):
             async for key, row in rows:
                 if matches(row):
@@ -89,6 +103,15 @@ async def find(
         return page.finish()
 
     return await of_live(store, projection, read)
+
+
+async def _page(source: Source, projection: Projection[R], found: Slice, limit: int) -> Page[R]:
+    """A page that is a piece of an index."""
+    rows = await sliced(source, projection, found, limit + 1)
+    more = len(rows) > limit
+    del rows[limit:]
+    following = found.ranking.next(*rows[-1]) if more else None
+    return Page(rows, found.total, following)
 
 
 def _merged(projection: Projection[R], key: str, parts: list[R]) -> R:
@@ -149,31 +172,33 @@ async def _scan(source: Source) -> AsyncGenerator[tuple[int, str, bytes], None]:
 
 
 class _Smallest(Generic[R]):
-    """The rows with the smallest keys after a given one, and how many rows there were in all."""
+    """The first rows of a ranking after a given place, and how many rows there were in all."""
 
-    def __init__(self, projection: str, limit: int, after: str | None) -> None:
+    def __init__(self, projection: str, limit: int, ranking: Ranking) -> None:
         self._projection = projection
         self._limit = limit
-        self._after = after
-        self._rows: list[tuple[str, R]] = []
+        self._ranking = ranking
+        self._rows: list[tuple[bytes, str, R]] = []
         self._total = 0
 
     def add(self, key: str, row: R) -> None:
         self._total += 1
-        if self._after is None or key > self._after:
-            self._rows.append((key, row))
+        rank = self._ranking.rank(key, row)
+        if self._ranking.is_after(rank):
+            self._rows.append((rank, key, row))
             if len(self._rows) > 4 * self._limit + 1_000:
                 self._cut()
 
     def finish(self) -> Page[R]:
         self._cut()
-        rows = self._rows[: self._limit]
-        return Page(rows, self._total, rows[-1][0] if len(self._rows) > self._limit else None)
+        rows = [(key, row) for _, key, row in self._rows[: self._limit]]
+        more = len(self._rows) > self._limit
+        return Page(rows, self._total, self._ranking.next(*rows[-1]) if more else None)
 
     def _cut(self) -> None:
         """Keep the page and one row more, which tells that there is a next page."""
-        self._rows.sort(key=lambda item: item[0])
-        for (key, _), (following, _) in zip(self._rows, self._rows[1:], strict=False):
+        self._rows.sort(key=lambda item: item[0], reverse=self._ranking.backwards)
+        for (_, key, _), (_, following, _) in zip(self._rows, self._rows[1:], strict=False):
             if key == following:
                 raise AmbiguousRow(self._projection, key)
         del self._rows[self._limit + 1 :]

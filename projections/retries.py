@@ -149,7 +149,11 @@ class Retries:
         # What was asked while this was under way, by itself, is still to be done.
         answered = [stream] if request is not None or note_after is None else []
         change = nothing._replace(notes={stream: note_after}, skips=skipped, answered=answered)
-        return change if made is None else change._replace(rows=made.rows, steps=made.steps)
+        return (
+            change
+            if made is None
+            else change._replace(rows=made.rows, steps=made.steps, entries=made.entries)
+        )
 
     async def _apply(
         self,

@@ -11,6 +11,7 @@
     {ns:017}:lease:<projection>      string  acquire.lua (expires)      the worker that owns it
     {ns:017}:cp:<projection>         hash    acquire.lua, commit.lua    epoch, position, anchor, log
     {ns:017}:view:<projection>       hash    commit.lua                 row key -> row (JSON)
+    {ns:017}:index:<projection>      zset    commit.lua                 field, value, key of the row
     {ns:017}:parked:<projection>     hash    commit.lua                 stream -> why it waits
     {ns:017}:skipped:<projection>    hash    commit.lua                 stream@version -> by whom
     {ns:017}:asked:<projection>      hash    ask.lua, commit.lua        stream -> what is to be done
@@ -91,6 +92,9 @@ class Keys:
 
     def view(self, partition: int, projection: str) -> str:
         return f"{self._tags[partition]}:view:{projection}"
+
+    def index(self, partition: int, projection: str) -> str:
+        return f"{self._tags[partition]}:index:{projection}"
 
     def parked(self, partition: int, projection: str) -> str:
         return f"{self._tags[partition]}:parked:{projection}"

@@ -208,6 +208,9 @@ class Describer:
         }
         filters = [query(name, TEXT) for name in projection.rows.fields]
         paging = [limit(MAX_ROWS), query("after", TEXT), *WAITING]
+        orders = [f"{sign}{name}" for name in projection.indexes.fields for sign in ("", "-")]
+        if orders:
+            paging.append(query("order", {"type": "string", "enum": orders}))
         rows = self._refined("A page of its rows", replies.ViewReply, {"rows": {"items": row}})
         one: Json = {"description": "The row", "content": _content("application/json", row)}
         return {

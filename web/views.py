@@ -25,6 +25,8 @@ _KEY = "key"
 _PAGING = ("limit", "after")
 _WAIT_FOR = "wait_for"
 _OURS = (*_PAGING, _WAIT_FOR)
+# Of views that have indexes.
+_ORDER = "order"
 # The header that says the same as ?wait_for; its name is that of the problem's field as well.
 _WAIT_FOR_HEADER = "Whence-Wait-For"
 
@@ -63,18 +65,28 @@ class ViewsBranch:
     def _list(self, request: Request) -> Response:
         parameters(request, ())
         views = [
-            {"name": name, "fields": list(projection.rows.fields)}
+            {
+                "name": name,
+                "fields": list(projection.rows.fields),
+                "indexes": list(projection.indexes.fields),
+            }
             for name, projection in self._model.in_redis.items()
         ]
         return reply({"views": views})
 
     async def _rows(self, request: Request, projection: Projection[Any]) -> Response:
-        given = parameters(request, (*projection.rows.fields, *_OURS))
+        ours = _names(projection)
+        given = parameters(request, (*projection.rows.fields, *ours))
         limit = number(given, "limit", least=1, most=MAX_ROWS) or DEFAULT_ROWS
-        where = {name: value for name, value in given.items() if name not in _OURS}
+        where = {name: value for name, value in given.items() if name not in ours}
         await self._wait(request, given, projection)
         page = await find(
-            self._store, projection, where=where, limit=limit, after=given.get("after")
+            self._store,
+            projection,
+            where=where,
+            order=given.get(_ORDER),
+            limit=limit,
+            after=given.get("after"),
         )
         rows = [_with_key(key, row) for key, row in page.rows]
         document = ViewReply(projection.name, page.total, rows, page.next)
@@ -122,8 +134,13 @@ def _with_key(key: str, row: msgspec.Struct) -> dict[str, Any]:
     return {_KEY: key, **msgspec.to_builtins(row)}
 
 
+def _names(projection: Projection[Any]) -> tuple[str, ...]:
+    """What a query says beside the fields of rows."""
+    return (*_OURS, _ORDER) if projection.indexes.fields else _OURS
+
+
 def _check_fields(projection: Projection[Any]) -> None:
-    taken = {_KEY, *_OURS} & set(projection.rows.fields)
+    taken = {_KEY, *_names(projection)} & set(projection.rows.fields)
     if taken:
         raise InvalidDomain(
             f"the rows of {projection.name} cannot have a field named {' or '.join(sorted(taken))}:"

@@ -1,7 +1,7 @@
 #!lua
 -- Gives a worker the lease of a partition, with an epoch that fences off every earlier owner.
 --
--- KEYS: lease, checkpoint, view, parked, skipped
+-- KEYS: lease, checkpoint, view, parked, skipped, index
 -- ARGV: worker, ttl_ms                          who asks; for how long without a renewal
 --       log                                     the uuid of the store, for a new checkpoint
 --       mode                                    'free': only a free lease or its own; 'force': any
@@ -22,7 +22,7 @@ local skips = redis.call('HKEYS', KEYS[5])
 local epoch = redis.call('HINCRBY', KEYS[2], 'epoch', 1)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if not checkpoint[1] then
-  redis.call('UNLINK', KEYS[3], KEYS[4]) -- position 0 means: no event is in the view, none waits
+  redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[6]) -- position 0 means: no event is in the view, none waits
   notes = {}
   checkpoint = { '0', '', ARGV[3] }
   redis.call('HSET', KEYS[2], 'position', '0', 'anchor', '', 'log', ARGV[3])

@@ -2,15 +2,17 @@
 -- Moves a view on: its rows, its checkpoint and what is noted of its parked sequences, all in one
 -- go, unless another worker has come since.
 --
--- KEYS: checkpoint, view, parked, skipped, asked
+-- KEYS: checkpoint, view, parked, skipped, asked, index
 -- ARGV: epoch                                   of the lease under which the rows were made
 --       position                                the checkpoint they were made from
 --       next, anchor                            the checkpoint they lead to
---       puts, deletes, notes, skips             how many of each follow
+--       puts, deletes, notes, skips, old, new   how many of each follow
 --       then per row to put: key, row
 --       and per row to delete: key
 --       and per parked sequence: stream, note   '' for one that waits no longer
 --       and per skipped event: event, record
+--       and per old entry of the index: entry
+--       and per new one: 0, entry
 --       and the streams whose request is answered
 -- Answers:
 --   committed
@@ -33,25 +35,29 @@ if checkpoint[1] ~= ARGV[1] or checkpoint[2] ~= ARGV[2] then
   return { 'fenced', checkpoint[1] or '', checkpoint[2] or '' }
 end
 
-local deletes = 9 + 2 * tonumber(ARGV[5])
+local puts = 11
+local deletes = puts + 2 * tonumber(ARGV[5])
 local notes = deletes + tonumber(ARGV[6])
 local skips = notes + 2 * tonumber(ARGV[7])
-local answered = skips + 2 * tonumber(ARGV[8])
+local old = skips + 2 * tonumber(ARGV[8])
+local new = old + tonumber(ARGV[9])
+local answered = new + 2 * tonumber(ARGV[10])
 
 local now = ''
 local since = {}
-if answered > notes then
+if #ARGV >= notes then
   local time = redis.call('TIME')
   now = string.format('%.0f ', time[1] * 1000000 + time[2])
   redis.call('HLEN', KEYS[4])
   redis.call('HLEN', KEYS[5])
+  redis.call('ZCARD', KEYS[6])
   for n = notes, skips - 1, 2 do
     local known = redis.call('HGET', KEYS[3], ARGV[n])
     since[n] = known and string.match(known, '^%d+ ') or now
   end
 end
 
-in_chunks('HSET', KEYS[2], 9, deletes - 1)
+in_chunks('HSET', KEYS[2], puts, deletes - 1)
 in_chunks('HDEL', KEYS[2], deletes, notes - 1)
 for n = notes, skips - 1, 2 do
   if ARGV[n + 1] == '' then
@@ -60,9 +66,11 @@ for n = notes, skips - 1, 2 do
     redis.call('HSET', KEYS[3], ARGV[n], since[n] .. ARGV[n + 1])
   end
 end
-for n = skips, answered - 1, 2 do
+for n = skips, old - 1, 2 do
   redis.call('HSET', KEYS[4], ARGV[n], now .. ARGV[n + 1])
 end
+in_chunks('ZREM', KEYS[6], old, new - 1)
+in_chunks('ZADD', KEYS[6], new, answered - 1)
 in_chunks('HDEL', KEYS[5], answered, #ARGV)
 redis.call('HSET', KEYS[1], 'position', ARGV[3], 'anchor', ARGV[4])
 redis.call('HDEL', KEYS[1], 'failure')

@@ -8,7 +8,7 @@ import pytest
 
 from tests.projections.domain import CountRow, counts
 from tests.store.servers import EVERYWHERE
-from whence.projections.batch import Change
+from whence.projections.batch import Change, Entries
 from whence.projections.checkpoint import Checkpoints
 from whence.projections.generations import Succession
 from whence.projections.lease import Leases
@@ -32,7 +32,9 @@ NOTE = Note(4, 1, "Sent", "why")
 SKIP = Skip(3, "Sent", "why", "because", "ann")
 REQUEST = Request("retry", 4, "ann")
 _ROWS = ["a", ROW, "b", ROW, "c"]
-_VARIES = [*_ROWS, "x/7", b"", "x/12", encode(NOTE), "x/12@3", encode(SKIP), "x/12"]
+_ENTRIES = Entries([b"old"], [b"new"])
+_INDEXED = [b"old", 0, b"new"]
+_VARIES = [*_ROWS, "x/7", b"", "x/12", encode(NOTE), "x/12@3", encode(SKIP), *_INDEXED, "x/12"]
 
 
 class Listening:
@@ -72,6 +74,7 @@ async def heard(
     (lease,) = await leases.acquire([0])
     rows = {"a": ROW, "b": ROW, "c": None}
     change = Change(rows, 1, 1, "x/1@1#1", {GONE: None, WAITING: NOTE}, {EVENT: SKIP}, [WAITING])
+    change = change._replace(entries=_ENTRIES)
     assert await checkpoints.commit([(lease, change)]) == [None]
     assert isinstance(await leave(wire, store, counts.name, WAITING, REQUEST), str)
     assert await checkpoints.note_failure(lease, "a sentence") is None

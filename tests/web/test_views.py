@@ -20,8 +20,12 @@ async def test_the_list_of_views_names_their_fields(client: Client) -> None:
     body = await client.document("/views")
     assert body == {
         "views": [
-            {"name": "order-list", "fields": ["user_id", "status", "total", "placed_at"]},
-            {"name": "sales-per-day", "fields": ["orders", "total"]},
+            {
+                "name": "order-list",
+                "fields": ["user_id", "status", "total", "placed_at"],
+                "indexes": [],
+            },
+            {"name": "sales-per-day", "fields": ["orders", "total"], "indexes": []},
         ]
     }
 
@@ -57,6 +61,41 @@ async def test_page_by_page(client: Client, store: EventStore) -> None:
         ["c", "d"],
         ["e"],
     ]
+
+
+class Ordered(OrderList, name="order-list", indexes=["status", "total"]):
+    pass
+
+
+async def test_in_the_order_of_an_index(store: EventStore) -> None:
+    ordered = Domain(aggregates=[Order], projections=[Ordered])
+    async with (
+        Runtime(store, ordered.write_model) as runtime,
+        Client.of(create_app(ordered, store, runtime)) as client,
+    ):
+        for number, price in enumerate([300, 100, 200]):
+            body = {"user_id": "ada", "items": [{"sku": "tea", "quantity": 1, "price": price}]}
+            assert (await client.command(f"/orders/{number}/place", body)).status_code == 201
+        await catch_up(store, ordered.read_model)
+
+        page = await client.document("/views/order-list?status=pending&order=-total&limit=2")
+        assert ([row["total"] for row in page["rows"]], page["total"]) == ([300, 200], 3)
+        after = page["next"]
+        page = await client.document(f"/views/order-list?order=-total&limit=2&after={after}")
+        assert ([row["total"] for row in page["rows"]], page["next"]) == ([100], None)
+        refused = problem(
+            await client.get("/views/order-list?order=user_id"), 422, "invalid-input", "order"
+        )
+        assert "they can be ordered by status, total" in refused["detail"]
+        unplaced = await client.get("/views/order-list?order=total&after=ü")
+        problem(unplaced, 422, "invalid-input", "after")
+        document = await client.document("/openapi.json")
+        (order,) = [
+            one
+            for one in document["paths"]["/views/order-list"]["get"]["parameters"]
+            if one["name"] == "order"
+        ]
+        assert order["schema"]["enum"] == ["status", "-status", "total", "-total"]
 
 
 async def test_one_row(client: Client, store: EventStore) -> None:

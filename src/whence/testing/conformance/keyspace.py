@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 _ALLOWED = re.compile(
     rb"[a-z0-9-]+:(identity|generations:[\w.~-]+|workers:[\w.~-]+(@\d+)?)"
-    rb"|\{[a-z0-9-]+:\d{3}\}:(feed|(e|snap):[\w.~-]+:[\w.~-]+|cmd:[\w.~-]+:[\w.~-]+:[\w.~-]+|(lease|cp|view|parked|skipped|asked|timers|due):[\w.~-]+(@\d+)?)"
+    rb"|\{[a-z0-9-]+:\d{3}\}:(feed|(e|snap):[\w.~-]+:[\w.~-]+|cmd:[\w.~-]+:[\w.~-]+:[\w.~-]+|(lease|cp|view|index|parked|skipped|asked|timers|due):[\w.~-]+(@\d+)?)"
 )
 
 
