@@ -11,9 +11,11 @@ from multiprocessing.synchronize import Event
 import msgspec
 import uvicorn
 import uvloop
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bench.client import post, requests_per_second
 from bench.domain import REFERENCE, domain
@@ -21,6 +23,7 @@ from bench.figure import Figure, compared, figure, server
 from whence import Runtime, open_store
 from whence.cli.running import relax_gc
 from whence.web.app import create_app
+from whence.web.connection import Connection
 
 HOST = "127.0.0.1"
 CONNECTIONS = 64
@@ -96,10 +99,14 @@ async def _run(url: str, listener: socket.socket, stop: Event) -> None:
         open_store(url, namespace="http", durability="relaxed") as store,
         Runtime(store, domain.write_model) as runtime,
     ):
-        app = create_app(domain, store, runtime)
-        app.router.routes.insert(0, Route("/noop", _noop, methods=["POST"]))
         config = uvicorn.Config(
-            app, http="httptools", lifespan="off", access_log=False, log_level="warning"
+            _beside(create_app(domain, store, runtime)),
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
         )
         await _Stoppable(config, stop).serve(sockets=[listener])
 
@@ -115,6 +122,26 @@ class _Stoppable(uvicorn.Server):
         parent = multiprocessing.parent_process()
         orphaned = parent is not None and not parent.is_alive()
         return await super().on_tick(counter) or self._stop.is_set() or orphaned
+
+
+def _beside(app: ASGIApp) -> ASGIApp:
+    """The application, and one of Starlette's own that does nothing, on the same server."""
+    routes = [
+        Route("/noop", _noop, methods=["POST"]),
+        Route("/noop/{id}", _noop_get, methods=["GET"]),
+    ]
+    noop = Starlette(routes=routes)
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = noop if scope["path"].startswith("/noop") else app
+        await chosen(scope, receive, send)
+
+    return choose
+
+
+async def _noop_get(request: Request) -> Response:
+    """What one writes with Starlette to answer a GET with nothing to look up."""
+    return JSONResponse({"id": request.path_params["id"], "ok": True})
 
 
 async def _noop(request: Request) -> Response:

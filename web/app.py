@@ -23,6 +23,7 @@ from whence.web.body import MAX_BODY_BYTES
 from whence.web.branches import Branch, Branches
 from whence.web.bulk import Bulk
 from whence.web.commands import Commands, url_name
+from whence.web.direct import Direct
 from whence.web.explorer.explorer import Explorer
 from whence.web.guard import Guard, SameSite
 from whence.web.health import Health
@@ -95,11 +96,12 @@ def create_app(
     }
     if explorer:
         branches["explorer"] = Explorer(domain, store, live.ended)
+    commands: dict[str, Commands] = {}
     for kind in aggregates:
         _check_plural(kind, branches)
-        commands = Commands(kind, runtime, max_body_bytes=max_body_bytes)
+        commands[kind.name] = Commands(kind, runtime, max_body_bytes=max_body_bytes)
         history = History(kind, runtime, live)
-        branches[kind.plural] = AggregateBranch(kind, commands, history)
+        branches[kind.plural] = AggregateBranch(kind, commands[kind.name], history)
     health = Health(store, domain.read_model, timeout=ready_within)
     describer = Describer(aggregates, domain.read_model.in_redis.values())
     document = describer.document(metadata.version("whence"))
@@ -115,7 +117,12 @@ def create_app(
             Route("/readyz", health.ready),
             Route("/openapi.json", _fixed(document)),
         ],
-        middleware=[*measured, Middleware(Traced), *_middleware(access, cors_origins)],
+        middleware=[
+            *measured,
+            Middleware(Traced),
+            *_middleware(access, cors_origins),
+            Middleware(Direct, runtime=runtime, commands=commands),
+        ],
         exception_handlers=HANDLERS,
     )
     # A redirect would answer before the path is judged, and lose the body of a POST.

@@ -1,13 +1,13 @@
 """The body of a command: JSON of a bounded size."""
 
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Message, Scope
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope
 
 MAX_BODY_BYTES = 1_000_000
 
 
-async def read_json(request: Request, limit: int) -> bytes:
+async def read_json(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The body of a request, read to its end.
 
     A request without a content type is taken for JSON.
@@ -17,8 +17,8 @@ async def read_json(request: Request, limit: int) -> bytes:
             bytes, announced or sent.
         ClientDisconnect: the client left before the end.
     """
-    _check_headers(request.scope, limit)
-    message = await _receive(request)
+    _check_headers(scope, limit)
+    message = await _next(receive)
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):  # nearly always: the whole body came at once
         _check_size(len(body), limit)
@@ -26,15 +26,15 @@ async def read_json(request: Request, limit: int) -> bytes:
     chunks, size = [body], len(body)
     while message.get("more_body", False):
         _check_size(size, limit)
-        message = await _receive(request)
+        message = await _next(receive)
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
     _check_size(size, limit)
     return b"".join(chunks)
 
 
-async def _receive(request: Request) -> Message:
-    message = await request.receive()
+async def _next(receive: Receive) -> Message:
+    message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message

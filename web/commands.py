@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope
 
 from whence.actors.history import state_at
 from whence.actors.model import AggregateType, CommandType
@@ -18,12 +19,12 @@ from whence.web.conditions import conditional, expected_version
 from whence.web.origin import metadata_of
 from whence.web.parameters import parameters
 from whence.web.preferences import Answer, preferred
-from whence.web.replies import CommandReply, MinimalReply, StateReply, etag, reply
+from whence.web.replies import CommandReply, JsonReply, MinimalReply, StateReply, etag, reply
 
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 # The headers that ask for more than a command's path and body; most requests have none of them, and
 # one look at all names costs less than a search for each.
-_SAYS_MORE = frozenset(
+SAYS_MORE = frozenset(
     [b"idempotency-key", b"if-match", b"if-none-match", b"prefer", b"whence-within"]
 )
 # Seconds.
@@ -89,13 +90,22 @@ class Commands:
         """Decode the body, run the command, answer with what it stored."""
         check_id(id_)
         parameters(request, ())
-        arguments = command.decode(await read_json(request, self._limit))
+        arguments = command.decode(await read_json(request.scope, request.receive, self._limit))
         expected = 0 if creates else None
         metadata = metadata_of(request.scope)
         asked = CommandRequest(self._kind, command, id_, arguments, expected, metadata=metadata)
-        if _SAYS_MORE.isdisjoint([name for name, _ in request.scope["headers"]]):
-            return await self._answer(request, await self._runtime.execute(asked), None)
+        if SAYS_MORE.isdisjoint([name for name, _ in request.scope["headers"]]):
+            return self._events(request.scope, await self._runtime.execute(asked))
         return await self._run_as_asked(request, asked)
+
+    async def plain(
+        self, scope: Scope, receive: Receive, id_: str, command: CommandType
+    ) -> JsonReply:
+        """Run a command whose request has no query and no header of SAYS_MORE."""
+        check_id(id_)
+        arguments = command.decode(await read_json(scope, receive, self._limit))
+        asked = CommandRequest(self._kind, command, id_, arguments, metadata=metadata_of(scope))
+        return self._events(scope, await self._runtime.execute(asked))
 
     async def _run_as_asked(self, request: Request, asked: CommandRequest) -> Response:
         """Run a command as its headers want it."""
@@ -118,18 +128,15 @@ class Commands:
                 raise
             raise PreconditionFailed(stream, f"version {expected}", error.actual) from error
 
+    def _events(self, scope: Scope, receipt: Receipt) -> JsonReply:
+        """The answer when nothing else was asked for."""
+        status, headers = self._head(scope, receipt)
+        return JsonReply(CommandReply.of(receipt), status, headers, "application/json")
+
     async def _answer(self, request: Request, receipt: Receipt, answer: Answer | None) -> Response:
-        headers = etag(receipt.version)
-        if receipt.position:  # what a reader of the views may wait for
-            headers["whence-position"] = f"{receipt.partition}:{receipt.position}"
-        if receipt.repeated:
-            headers["idempotency-replayed"] = "true"
-        status = 200
-        if receipt.created:
-            status = 201
-            headers["location"] = self._address(request, receipt)
         if answer is None:
-            return reply(CommandReply.of(receipt), status=status, headers=headers)
+            return self._events(request.scope, receipt)
+        status, headers = self._head(request.scope, receipt)
         if answer == "minimal":
             headers["preference-applied"] = "return=minimal"
             return reply(MinimalReply.of(receipt), status=status, headers=headers)
@@ -137,12 +144,25 @@ class Commands:
             state = await self._state(receipt)
         except WhenceError:  # the command is stored all the same, and a preference is only a wish
             return reply(CommandReply.of(receipt), status=status, headers=headers)
+        address = self._address(request.scope, receipt)
         headers["preference-applied"] = "return=representation"
-        headers["content-location"] = f"{self._address(request, receipt)}?version={receipt.version}"
+        headers["content-location"] = f"{address}?version={receipt.version}"
         return reply(state, status=status, headers=headers)
 
-    def _address(self, request: Request, receipt: Receipt) -> str:
-        root: str = request.scope.get("root_path", "")
+    def _head(self, scope: Scope, receipt: Receipt) -> tuple[int, dict[str, str]]:
+        """The status and the headers that every answer to a command has."""
+        headers = etag(receipt.version)
+        if receipt.position:  # what a reader of the views may wait for
+            headers["whence-position"] = f"{receipt.partition}:{receipt.position}"
+        if receipt.repeated:
+            headers["idempotency-replayed"] = "true"
+        if not receipt.created:
+            return 200, headers
+        headers["location"] = self._address(scope, receipt)
+        return 201, headers
+
+    def _address(self, scope: Scope, receipt: Receipt) -> str:
+        root: str = scope.get("root_path", "")
         return quote(f"{root}/{self._kind.plural}/{receipt.stream.id}")
 
     async def _state(self, receipt: Receipt) -> StateReply:

@@ -12,6 +12,8 @@ from whence.web.access import Access, Principal, needed, remember
 from whence.web.problems import answer_problem
 
 _READS = ("GET", "HEAD", "OPTIONS")
+# What tells of the page behind a request; without them it is no browser that sends it.
+_BROWSER = frozenset([b"sec-fetch-site", b"origin"])
 
 
 class Guard:
@@ -48,7 +50,7 @@ class Guard:
                 principal = self._access.principal(secret.strip())
             case "basic":
                 principal = self._access.principal(_password(secret))
-                if principal is not None and not _of_this_site(request):
+                if principal is not None and not _of_this_site(request.scope):
                     raise Unauthenticated("pages of other sites cannot use a password")
             case _:
                 principal = None
@@ -77,22 +79,32 @@ class SameSite:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in _READS:
-            request = Request(scope)
-            named = request.headers.get("origin") in self._origins
-            if not (named or _of_this_site(request)):
-                error = Unauthenticated("pages of other sites cannot send commands without a key")
-                await (await answer_problem(request, error))(scope, receive, send)
-                return
+        if scope["type"] == "http" and self._is_foreign(scope):
+            error = Unauthenticated("pages of other sites cannot send commands without a key")
+            await (await answer_problem(Request(scope), error))(scope, receive, send)
+            return
         await self._app(scope, receive, send)
 
+    def _is_foreign(self, scope: Scope) -> bool:
+        if _BROWSER.isdisjoint([name for name, _ in scope["headers"]]):
+            return False
+        return not (_of_this_site(scope) or _header(scope, b"origin") in self._origins)
 
-def _of_this_site(request: Request) -> bool:
+
+def _of_this_site(scope: Scope) -> bool:
     """Whether a browser sends this on behalf of one of our own pages, or is no browser at all."""
-    if request.method in _READS:
+    if scope["method"] in _READS:
         return True
-    site = request.headers.get("sec-fetch-site")
+    site, origin, host = (_header(scope, name) for name in (b"sec-fetch-site", b"origin", b"host"))
     if site is not None:
         return site in {"same-origin", "none"}
-    origin = request.headers.get("origin")  # all that there is on plain HTTP
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    # The origin is all that there is on plain HTTP.
+    return origin is None or urlsplit(origin).netloc == host
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    """The first header of this name."""
+    for found, value in scope["headers"]:
+        if found == name:
+            return bytes(value).decode("latin-1")
+    return None

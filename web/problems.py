@@ -148,7 +148,8 @@ async def answer_problem(request: Request, error: Exception) -> Response:
     return _response(request, problem, headers_of(error))
 
 
-async def _http_problem(request: Request, error: Exception) -> Response:
+async def http_problem(request: Request, error: Exception) -> Response:
+    """The response to a request that was refused before the domain was asked."""
     assert isinstance(error, HTTPException)
     headers = dict(error.headers) if error.headers else {}
     status = error.status_code
@@ -168,7 +169,7 @@ async def _unexpected_problem(request: Request, error: Exception) -> Response:
 
 
 HANDLERS: dict[Any, ExceptionHandler] = {
-    HTTPException: _http_problem,
+    HTTPException: http_problem,
     errors.WhenceError: answer_problem,
     Exception: _unexpected_problem,
 }

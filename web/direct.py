@@ -1,0 +1,104 @@
+"""The short way of the requests that nearly all others are: a command, or the newest state.
+
+They take no part in Starlette's routing, and no Request or Response is made for them. Whatever asks
+for more than the plainest form of them goes the general way, which gives the same answers.
+"""
+
+from collections.abc import Awaitable, Mapping
+from typing import NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from whence.actors.model import AggregateType, CommandType
+from whence.actors.runtime import Runtime
+from whence.store.errors import WhenceError
+from whence.web.branches import GZIP_FROM
+from whence.web.commands import SAYS_MORE, Commands, url_name
+from whence.web.problems import answer_problem, http_problem
+from whence.web.replies import JsonReply, StateReply, etag
+
+_NOT_ONLY_THE_STATE = frozenset([b"if-match", b"if-none-match"])
+# A path of this form has as many pieces between its slashes.
+_COMMAND_PIECES = 4
+_STATE_PIECES = 3
+
+
+class _Known(NamedTuple):
+    """What there is below one plural."""
+
+    kind: AggregateType
+    commands: Commands
+    by_name: Mapping[bytes, CommandType]
+
+
+class Direct:
+    """Answers ``POST /orders/42/cancel`` and ``GET /orders/42``, and leaves the rest to ``app``.
+
+    Args:
+        commands: those that ``app`` has, by aggregate.
+    """
+
+    def __init__(self, app: ASGIApp, runtime: Runtime, commands: Mapping[str, Commands]) -> None:
+        self._app = app
+        self._runtime = runtime
+        self._known = {
+            kind.plural.encode(): _Known(
+                kind,
+                commands[kind.name],
+                {url_name(name).encode(): spec for name, spec in kind.commands.items()},
+            )
+            for kind in runtime.model.aggregates.values()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._way(scope, receive) if scope["type"] == "http" else None
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            reply = await answer
+        except ClientDisconnect:
+            return  # it left before its request was complete: nothing was done, nobody listens
+        except WhenceError as error:
+            await (await answer_problem(Request(scope), error))(scope, receive, send)
+            return
+        except HTTPException as error:
+            await (await http_problem(Request(scope), error))(scope, receive, send)
+            return
+        if scope["method"] == "GET" and len(reply.body) >= GZIP_FROM:
+            await self._app(scope, receive, send)  # it may have to be compressed
+            return
+        start: Message = {
+            "type": "http.response.start",
+            "status": reply.status_code,
+            "headers": reply.raw_headers,
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": reply.body})
+
+    def _way(self, scope: Scope, receive: Receive) -> Awaitable[JsonReply] | None:
+        raw: bytes | None = scope.get("raw_path")
+        if not raw or b"%" in raw or scope["query_string"] or scope.get("root_path"):
+            return None
+        pieces = raw.split(b"/")
+        known = self._known.get(pieces[1]) if len(pieces) > 1 else None
+        if known is None:
+            return None
+        names = [name for name, _ in scope["headers"]]
+        if len(pieces) == _COMMAND_PIECES and scope["method"] == "POST":
+            command = known.by_name.get(pieces[3])
+            if command is not None and SAYS_MORE.isdisjoint(names):
+                return known.commands.plain(scope, receive, pieces[2].decode("latin-1"), command)
+        elif (
+            len(pieces) == _STATE_PIECES
+            and scope["method"] == "GET"
+            and _NOT_ONLY_THE_STATE.isdisjoint(names)
+        ):
+            return self._state(known.kind, pieces[2].decode("latin-1"))
+        return None
+
+    async def _state(self, kind: AggregateType, id_: str) -> JsonReply:
+        found = await self._runtime.get(kind.cls, id_)
+        return JsonReply(StateReply.of(found), 200, etag(found.version), "application/json")
