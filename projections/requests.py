@@ -57,6 +57,7 @@ async def retry(
     projection: Projector,
     stream: StreamId,
     *,
+    by: str = "",
     timeout_s: float = 30.0,
     settings: WorkerSettings | None = None,
 ) -> Answer:
@@ -66,6 +67,7 @@ async def retry(
     is done here.
 
     Args:
+        by: who asks; the user of this process unless given.
         timeout_s: how long to wait for the worker; it goes on without being waited for.
 
     Raises:
@@ -74,7 +76,7 @@ async def retry(
         CorruptStore: the log is not the one that the view was made from.
     """
     desk = _Desk(store, projection, settings or WorkerSettings())
-    return await desk.ask(stream, "retry", "", timeout_s)
+    return await desk.ask(stream, "retry", "", by, timeout_s)
 
 
 async def skip(
@@ -83,6 +85,7 @@ async def skip(
     stream: StreamId,
     reason: str,
     *,
+    by: str = "",
     timeout_s: float = 30.0,
     settings: WorkerSettings | None = None,
 ) -> Answer:
@@ -96,7 +99,7 @@ async def skip(
     """
     _check_reason(reason)
     desk = _Desk(store, projection, settings or WorkerSettings())
-    return await desk.ask(stream, "skip", reason, timeout_s)
+    return await desk.ask(stream, "skip", reason, by, timeout_s)
 
 
 class _Desk:
@@ -109,13 +112,18 @@ class _Desk:
         self._wire = store.address.wire()
 
     async def ask(
-        self, stream: StreamId, action: Literal["retry", "skip"], reason: str, timeout_s: float
+        self,
+        stream: StreamId,
+        action: Literal["retry", "skip"],
+        reason: str,
+        by: str,
+        timeout_s: float,
     ) -> Answer:
         try:
             note = await self._note(stream)
             if note is None:
                 raise NotParked(self._projection.name, stream)
-            request = Request(action, note.version, _who(), reason)
+            request = Request(action, note.version, by or _who(), reason)
             owner = await leave(self._wire, self._store, self._projection.name, stream, request)
             if not owner:
                 await self._do(stream)

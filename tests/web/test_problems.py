@@ -14,6 +14,7 @@ ELSEWHERE = (
     errors.EmbeddedServerError,
     errors.LeaseLost,
     errors.ProjectionFailed,
+    errors.ReactionFailed,
     errors.RevisionMismatch,
     errors.StoreMismatch,
     errors.ViewHalted,
@@ -73,6 +74,7 @@ def test_the_types_are_for_ever() -> None:
         "unknown-view": 404,
         "version-not-found": 404,
         "view-behind": 503,
+        "view-in-sql": 404,
         "view-mismatch": 500,
     }
 

@@ -12,6 +12,7 @@ from whence.store.errors import WhenceError
 from whence.store.eventstore import EventStore
 from whence.web.explorer.aggregate import AggregatePage
 from whence.web.explorer.pages import Pages
+from whence.web.explorer.parked import ParkedEvents
 from whence.web.explorer.projections import ProjectionsPage
 from whence.web.explorer.search import SearchPage
 from whence.web.explorer.static_files import StaticFiles
@@ -20,7 +21,7 @@ from whence.web.explorer.streams import Streams
 
 
 class Explorer:
-    """Everything below ``/explorer``: it reads, and changes nothing.
+    """Everything below ``/explorer``. It reads, and takes what people decide about parked events.
 
     Args:
         stop: when it is set, the pages' streams end at once.
@@ -32,7 +33,8 @@ class Explorer:
         self._streams = Streams(stop)
         self._search = SearchPage(domain, store, self._pages)
         self._aggregate = AggregatePage(domain, store, self._pages)
-        self._projections = ProjectionsPage(domain, store, self._pages)
+        self._parked = ParkedEvents(domain, store)
+        self._projections = ProjectionsPage(domain, store, self._pages, self._parked)
         self._store = StorePage(store, self._pages)
 
     async def __call__(self, request: Request, path: Sequence[str]) -> Response:
@@ -40,8 +42,13 @@ class Explorer:
             if path[:1] == ["live"]:
                 _only(request, "GET")
                 return self._live(request, path[1:])
-            _only(request, "GET", "HEAD")
-            return await self._page(request, path)
+            match path:
+                case ["projections", name, "retry" | "skip" as action]:
+                    _only(request, "POST")
+                    return await self._parked.act(request, name, action)
+                case _:
+                    _only(request, "GET", "HEAD")
+                    return await self._page(request, path)
         except (WhenceError, HTTPException) as error:
             return self._pages.problem(request, error)
 
@@ -78,4 +85,4 @@ class Explorer:
 
 def _only(request: Request, *methods: str) -> None:
     if request.method not in methods:
-        raise HTTPException(405, "the Explorer only shows", {"allow": ", ".join(methods)})
+        raise HTTPException(405, "this address has other methods", {"allow": ", ".join(methods)})

@@ -13,6 +13,7 @@ from whence.projections.status import PartitionStatus, owner_counts, status
 from whence.store.eventstore import EventStore
 from whence.web.explorer.bars import Bar, bars
 from whence.web.explorer.pages import Pages
+from whence.web.explorer.parked import ParkedEvents, said
 from whence.web.explorer.samples import Pace, Sampled
 from whence.web.explorer.streams import EVERY, Message
 from whence.web.parameters import parameters
@@ -61,7 +62,10 @@ class Standing(NamedTuple):
 class ProjectionsPage:
     """``/explorer/projections``, live."""
 
-    def __init__(self, domain: Domain, store: EventStore, pages: Pages) -> None:
+    def __init__(
+        self, domain: Domain, store: EventStore, pages: Pages, parked: ParkedEvents
+    ) -> None:
+        self._parked = parked
         self._projections = list(domain.read_model.projections.values())
         self._store = store
         self._pages = pages
@@ -70,9 +74,12 @@ class ProjectionsPage:
 
     async def answer(self, request: Request) -> Response:
         """Raises InvalidInput, StoreUnavailable, ServerRefused, CorruptStore."""
-        parameters(request, ())
+        outcome = parameters(request, ("outcome",)).get("outcome")
         live = self._fragment(request, await self._standings.get())
-        return self._pages.answer(request, "projections.html", live=live)
+        parked = await self._parked.found()
+        return self._pages.answer(
+            request, "projections.html", live=live, parked=parked, said=said(outcome)
+        )
 
     async def live(self, request: Request) -> Message:
         return Message("fragment", self._fragment(request, await self._standings.get()))
