@@ -140,17 +140,16 @@ class Batch:
         by_key = in_redis(self._projection)  # others have no stored rows to load
         indexed = _is_indexed(self._projection)
         handle = self._projection.handle
+        exempt = bool(parked or skipped)
         changed_by: dict[str, StreamId] = {}  # which stream was the first to change a row
         for number, record in enumerate(self._records):
             stream = record.stream
-            if (
-                (parked and stream in parked)
-                or (self.parked and stream in self.parked)
-                or (skipped and (stream, record.version) in skipped)
+            if (exempt and (stream in parked or (stream, record.version) in skipped)) or (
+                self.parked and stream in self.parked
             ):
                 continue
             try:
-                if isinstance(record, Damaged):
+                if type(record) is Damaged:
                     raise record.error
                 operations = handle(record)
             except Exception as error:  # whatever a handler raises

@@ -2,11 +2,11 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from whence.store.errors import ChecksumMismatch, CorruptStore
 from whence.store.eventstore import EventStore
-from whence.store.feed import Pointer, Span
+from whence.store.feed import Piece, Pointer, Span
 from whence.store.ids import StreamId
 from whence.store.recorded import Recorded
 
@@ -14,6 +14,7 @@ from whence.store.recorded import Recorded
 DAMAGED = "damaged"
 
 
+@final
 class Damaged(NamedTuple):
     """An event whose bytes are not those that were written.
 
@@ -49,12 +50,23 @@ async def fetch_all(
         StoreUnavailable, ServerRefused: the server cannot be read.
     """
     try:
-        records = iter(await store.fetch(list(itertools.chain.from_iterable(pointers.values()))))
-    except CorruptStore:
-        pass  # which of them it is, is found out below
-    else:
-        return {number: list(itertools.islice(records, len(p))) for number, p in pointers.items()}
-    return {number: await _fetch(store, found) for number, found in pointers.items()}
+        return await _fetch_whole(store, pointers)
+    except CorruptStore:  # which of them it is, is found out here
+        return {number: await _fetch(store, found) for number, found in pointers.items()}
+
+
+async def _fetch_whole(
+    store: EventStore, pointers: Mapping[int, Sequence[Pointer]]
+) -> dict[int, list[Fetched] | CorruptStore]:
+    pieces = {number: found for number, found in pointers.items() if isinstance(found, Piece)}
+    fetched: dict[int, list[Fetched] | CorruptStore] = {}
+    for number, events in (await store.fetch_pieces(pieces)).items():
+        fetched[number] = [*events]
+    others = {number: found for number, found in pointers.items() if number not in pieces}
+    records = iter(await store.fetch(list(itertools.chain.from_iterable(others.values()))))
+    for number, found in others.items():
+        fetched[number] = list(itertools.islice(records, len(found)))
+    return {number: fetched[number] for number in pointers}
 
 
 async def read_sequence(

@@ -33,6 +33,9 @@ log = logging.getLogger("whence.projections")
 
 # After one of these nobody knows what was done: every partition goes back to its checkpoint.
 _NO_ANSWER = (ConnectionLost, StoreUnavailable, ServerRefused, CorruptStore)
+# Partitions that are read together while any is behind: the events of a step should find room in
+# the processor's cache, and none waits long for its turn.
+_IN_TURN = 2
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 # Seconds, shielded from cancellation.
@@ -74,6 +77,8 @@ class Follower:
         self._halts = Halts(settings.retry_ms, settings.longest_retry_ms)
         self._held: dict[int, Lease] = {}
         self._quiet: set[int] = set()  # held, and nothing was read from it since the last look
+        self._behind: set[int] = set()  # the last read from it was full
+        self._next = 0
         self._look_at = 0.0
         self._count = settings.batch
         self._trouble = ""  # what was logged last, until it is over
@@ -114,7 +119,8 @@ class Follower:
             return
         if self._retries.running:
             await self._handle(await self._retries.step())
-        found = await self._group.read(active, self._count, wait=not self._retries.running)
+        wait = not self._behind and not self._retries.running
+        found = await self._read(self._turn(active), wait=wait)
         pieces = await self._pieces(found)
         if pieces:
             done, errors = await self._advance.apply(pieces)
@@ -189,8 +195,30 @@ class Follower:
 
     # Reading
 
+    def _turn(self, active: list[int]) -> list[int]:
+        """The partitions to read next: all of them, or while any is behind a few, in turns."""
+        self._behind.intersection_update(active)
+        if not self._behind:
+            return active
+        first = self._next if self._next < len(active) else 0
+        self._next = first + _IN_TURN
+        return active[first : self._next]
+
+    async def _read(
+        self, partitions: list[int], *, wait: bool
+    ) -> Mapping[int, Sequence[Pointer] | CorruptStore]:
+        count = self._count
+        found = await self._group.read(partitions, count, wait=wait)
+        for partition in partitions:
+            pointers = found.get(partition, ())
+            if not isinstance(pointers, CorruptStore) and len(pointers) == count:
+                self._behind.add(partition)
+            else:
+                self._behind.discard(partition)
+        return found
+
     async def _pieces(
-        self, found: Mapping[int, list[Pointer] | CorruptStore]
+        self, found: Mapping[int, Sequence[Pointer] | CorruptStore]
     ) -> list[tuple[Lease, Sequence[Pointer]]]:
         """What follows on from the checkpoints; the rest is read again or halts."""
         pieces: list[tuple[Lease, Sequence[Pointer]]] = []

@@ -7,7 +7,7 @@ from whence.store.address import CALL_TIMEOUT
 from whence.store.arrivals import arrivals
 from whence.store.errors import CorruptStore, ServerRefused
 from whence.store.eventstore import EventStore
-from whence.store.feed import Pointer, parse_pointers
+from whence.store.feed import Pointer, parse_piece
 from whence.store.ids import entry_id
 from whence.store.wire import ServerError
 
@@ -51,7 +51,7 @@ class Group:
 
     async def read(
         self, partitions: Sequence[int], count: int, *, wait: bool = True
-    ) -> dict[int, list[Pointer] | CorruptStore]:
+    ) -> dict[int, Sequence[Pointer] | CorruptStore]:
         """At most ``count`` new pointers of each partition; empty when none came in time.
 
         Unless it is to ``wait``, it takes what is there.
@@ -70,8 +70,8 @@ class Group:
         await self._wire.close()
 
 
-def _parsed(entries: list[object]) -> list[Pointer] | CorruptStore:
+def _parsed(entries: list[object]) -> Sequence[Pointer] | CorruptStore:
     try:
-        return parse_pointers(entries)
+        return parse_piece(entries)
     except CorruptStore as error:
         return error

@@ -26,7 +26,7 @@ from whence.store.errors import InvalidDomain, InvalidId, shown
 from whence.store.events import Event
 from whence.store.ids import check_id, kebab
 from whence.store.recorded import Recorded
-from whence.store.registry import EventRegistry
+from whence.store.registry import CODEC_ERRORS, EventRegistry
 
 if TYPE_CHECKING:  # an extra
     from whence.projections.database import Database
@@ -135,11 +135,13 @@ class Projector:
         self._events = events
         self._handlers: Mapping[type[Event], Handler] = _ON.handlers(self, events, _check_plain)
         self._passed_over = events.passed_over(self._handlers)
+        self._routes = self._find_routes()
         self._asked = self.operations()  # for the next event; another one once it was used
 
     def wrap_handlers(self, wrap: Callable[[Handler], Handler]) -> None:
         """Have each handler called through what ``wrap`` makes of it, for spans or measuring."""
         self._handlers = {event: wrap(handler) for event, handler in self._handlers.items()}
+        self._routes = self._find_routes()
 
     @property
     def revision(self) -> str:
@@ -168,18 +170,40 @@ class Projector:
 
         Raises whatever a handler raises, UnknownEventType and CorruptStore.
         """
-        if record.type in self._passed_over:
-            return ()
+        route = self._routes.get(record.type)
+        if route is None or route[0] != record.schema_version:
+            return self._handle_other(record)
+        _, decode, handler = route
+        try:
+            event = decode(record.data)
+        except CODEC_ERRORS:
+            return self._handle_other(record)  # which says what is wrong with it
         asked = self._asked
         try:
-            for event in self._events.decode_all(record):
-                handler = self._handlers.get(type(event))
-                if handler is not None:
-                    handler(event, record, asked)
+            handler(event, record, asked)
         finally:
             if asked.operations:
                 self._asked = self.operations()
         return asked.operations or ()
+
+    def _handle_other(self, record: Recorded) -> Sequence[Any]:
+        """``handle`` for events of any form."""
+        if record.type in self._passed_over:
+            return ()
+        asked = self.operations()
+        for event in self._events.decode_all(record):
+            handler = self._handlers.get(type(event))
+            if handler is not None:
+                handler(event, record, asked)
+        return asked.operations
+
+    def _find_routes(self) -> dict[str, tuple[int, Callable[[bytes], Event], Handler]]:
+        """Decoder and handler of the events that are stored as they are today; most are."""
+        return {
+            stored: (form.version, form.decode, self._handlers[form.cls])
+            for stored, form in self._events.forms_of_today().items()
+            if form.cls in self._handlers
+        }
 
     def at(self, database: "Database") -> Self:
         """The same projection with its tables in this database, if it has any."""

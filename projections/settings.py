@@ -32,7 +32,7 @@ class WorkerSettings:
     poll_ms: int = 1_000
     retry_ms: int = 1_000
     longest_retry_ms: int = 60_000
-    batch: int = 200
+    batch: int = 500
     attempts: int = 5
     most_parked: int = 100
     rebuild_on_change: bool = False

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -12,16 +12,17 @@ from whence.store.appender import RESOLVE_FOR, Appender
 from whence.store.durability import FSYNC, RELAXED, Durability, Promise
 from whence.store.errors import (
     CommandIdReused,
+    CorruptStore,
     ServerRefused,
     StoreUnavailable,
     StreamGap,
     StreamVanished,
 )
-from whence.store.feed import Pointer, Span, check_contiguous, parse_pointers, spans
+from whence.store.feed import Piece, Pointer, Span, check_contiguous, parse_pointers, spans
 from whence.store.identity import Identity, establish
 from whence.store.ids import StreamId, entry_id
 from whence.store.keys import Keys
-from whence.store.page import Part, parse_page, pointed_at
+from whence.store.page import Part, in_order, parse_page, pointed_at
 from whence.store.recorded import Recorded, microseconds
 from whence.store.wire import (
     Arg,
@@ -256,20 +257,53 @@ class EventStore:
         wanted = spans(pointers)
         return pointed_at(pointers, wanted, parse_page(await self._parts(wanted)))
 
+    async def fetch_pieces(self, pieces: Mapping[int, Piece]) -> dict[int, list[Recorded]]:
+        """``fetch`` for pieces of the feeds of many partitions, by partition.
+
+        Raises:
+            CorruptStore: of one of them, an event is not where its pointer says; ``fetch`` tells
+                which event it is.
+        """
+        wanted = {
+            number: [
+                (StreamId.parse(name.decode()), first, last) for name, first, last in piece.ends
+            ]
+            for number, piece in pieces.items()
+        }
+        replies = iter(
+            await self.ask_many(
+                [
+                    self._range(number, *ends)
+                    for number, all_ends in wanted.items()
+                    for ends in all_ends
+                ]
+            )
+        )
+        found: dict[int, list[Recorded]] = {}
+        for number, piece in pieces.items():
+            parts = [Part(stream, number, next(replies)) for stream, _, _ in wanted[number]]
+            records = in_order(piece, parts)
+            if records is None:
+                raise CorruptStore(f"the feed of partition {number} disagrees with its streams")
+            found[number] = records
+        return found
+
     async def _parts(self, spans: Sequence[Span], *options: Arg) -> list[Part]:
         """The entries of each span, unread."""
-        partition, stream_in = self.keys.partition, self.keys.stream_in
-        numbers = [partition(stream) for stream, _, _ in spans]
+        numbers = [self.keys.partition(stream) for stream, _, _ in spans]
         replies = await self.ask_many(
             [
-                ("XRANGE", stream_in(number, stream), f"0-{first}", f"0-{last}", *options)
-                for number, (stream, first, last) in zip(numbers, spans, strict=True)
+                (*self._range(number, *span), *options)
+                for number, span in zip(numbers, spans, strict=True)
             ]
         )
         return [
             Part(stream, number, reply)
             for number, (stream, _, _), reply in zip(numbers, spans, replies, strict=True)
         ]
+
+    def _range(self, partition: int, stream: StreamId, first: int, last: int) -> Command:
+        return ("XRANGE", self.keys.stream_in(partition, stream), f"0-{first}", f"0-{last}")
 
     async def ask(self, *command: Arg) -> Reply:
         """Send one reading command; repeats once on a lost connection, for reading is harmless.

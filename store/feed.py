@@ -1,8 +1,7 @@
 """The feed of a partition: pointers to events, in the order in which they were stored."""
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
-from typing import NamedTuple, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, cast, overload
 
 from whence.store.columns import entry_numbers, numbers
 from whence.store.errors import CorruptStore, FeedGap
@@ -31,16 +30,57 @@ class Span(NamedTuple):
     last: int
 
 
-_new_pointer = cast("Callable[[type[Pointer], Iterable[object]], Pointer]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
+class Piece(Sequence[Pointer]):
+    """Pointers without a gap between them, in columns: they are made only for who asks for one.
+
+    Attributes:
+        positions: those of all pointers.
+        names: the stream of each, as text.
+        versions: the version of each.
+        ends: the first and the last version of each stream; all between them are in the piece.
+    """
+
+    __slots__ = ("ends", "names", "positions", "versions")
+
+    def __init__(self, first: int, names: Sequence[bytes], versions: Sequence[int]) -> None:
+        self.positions = range(first, first + len(names))
+        self.names = names
+        self.versions = versions
+        lasts = dict(zip(names, versions, strict=True))
+        firsts = dict(zip(reversed(names), reversed(versions), strict=True))
+        self.ends = [(name, first, lasts[name]) for name, first in firsts.items()]
+
+    def __len__(self) -> int:
+        return len(self.versions)
+
+    @overload
+    def __getitem__(self, index: int) -> Pointer: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Pointer]: ...
+    def __getitem__(self, index: int | slice) -> Pointer | list[Pointer]:
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[Pointer]:
+        # A piece names the same few streams again and again.
+        streams = {name: StreamId.parse(name.decode()) for name in set(self.names)}
+        named = map(streams.__getitem__, self.names)
+        return map(Pointer, self.positions, named, self.versions)
+
+
+def parse_piece(entries: Sequence[object]) -> Sequence[Pointer]:
+    """As ``parse_pointers``: a Piece, unless there is a gap between the pointers."""
+    try:
+        return _by_columns(cast("Sequence[tuple[bytes, list[bytes]]]", entries))
+    except (ValueError, TypeError):
+        return _one_by_one(entries)  # which names the entry that is not as it should be
 
 
 def parse_pointers(entries: Sequence[object]) -> list[Pointer]:
     """The pointers of an XRANGE or XREADGROUP reply. Raises CorruptStore for foreign entries."""
-    if len(entries) >= _FEW:
-        try:
-            return _by_columns(cast("Sequence[tuple[bytes, list[bytes]]]", entries))
-        except (ValueError, TypeError):
-            pass  # the loop names the entry that is not as it should be
+    return list(parse_piece(entries)) if len(entries) >= _FEW else _one_by_one(entries)
+
+
+def _one_by_one(entries: Sequence[object]) -> list[Pointer]:
     return [_parsed(entry) for entry in entries]
 
 
@@ -54,21 +94,23 @@ def _parsed(entry: object) -> Pointer:
         raise CorruptStore(f"a feed has an entry that Whence did not write: {entry!r}") from None
 
 
-def _by_columns(entries: Sequence[tuple[bytes, list[bytes]]]) -> list[Pointer]:
+def _by_columns(entries: Sequence[tuple[bytes, list[bytes]]]) -> Piece:
     """Raises ValueError or TypeError unless all entries are as they should be."""
-    positions = entry_numbers([entry_id for entry_id, _ in entries])
-    s, names, v, versions = zip(*[fields for _, fields in entries], strict=True)
-    if s.count(b"s") != len(entries) or v.count(b"v") != len(entries):
+    ids, fields = zip(*entries, strict=True)
+    positions = entry_numbers(ids)
+    if positions != list(range(positions[0], positions[0] + len(positions))):
+        raise ValueError("a position is missing")
+    s, names, v, versions = zip(*fields, strict=True)
+    if s.count(b"s") != len(s) or v.count(b"v") != len(v):
         raise ValueError("a field has another name")
-    # A page names the same few streams again and again.
-    streams = {name: StreamId.parse(name.decode()) for name in set(names)}
-    columns = zip(positions, map(streams.__getitem__, names), numbers(versions), strict=True)
-    # Pointer(...) is a function in Python that does this.
-    return list(map(_new_pointer, repeat(Pointer), columns))
+    b"\n".join(names).decode()  # raises ValueError, as the loop would
+    return Piece(positions[0], names, numbers(versions))
 
 
 def check_contiguous(partition: int, after: int, pointers: Sequence[Pointer]) -> None:
     """Raises FeedGap unless the pointers are the positions that follow ``after``."""
+    if isinstance(pointers, Piece) and pointers.positions.start == after + 1:
+        return
     for expected, pointer in enumerate(pointers, after + 1):
         if pointer.position != expected:
             raise FeedGap(partition, expected, pointer.position)

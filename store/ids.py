@@ -67,7 +67,9 @@ class StreamId(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "StreamId":
         """The inverse of ``str``; for text that this program has written itself."""
-        return cls._make(text.partition("/")[::2])
+        type_name, _, id_ = text.partition("/")
+        # cls(...) is a function in Python that does this.
+        return tuple.__new__(cls, (type_name, id_))  # pyright: ignore[reportUnknownMemberType]
 
 
 class CommandIds:

@@ -1,5 +1,6 @@
 """The events of many streams in one reply: read column by column, with all checks of each entry."""
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
 from typing import NamedTuple, TypeVar, cast
@@ -7,7 +8,7 @@ from zlib import crc32
 
 from whence.store.columns import entry_numbers, numbers
 from whence.store.errors import CorruptStore
-from whence.store.feed import Pointer, Span
+from whence.store.feed import Piece, Pointer, Span
 from whence.store.ids import StreamId
 from whence.store.recorded import END_OF_FIELDS, ENTRY_FIELDS, METADATA, Recorded, parse_entries
 
@@ -17,6 +18,8 @@ _FEW = 32
 _PIECE = 500
 
 T = TypeVar("T")
+
+_position = operator.attrgetter("position")
 
 
 class Part(NamedTuple):
@@ -52,6 +55,26 @@ def _parse(parts: Sequence[Part], size: int) -> list[Recorded]:
         except (ValueError, TypeError):
             pass  # the loop tells which entry it is, and what is wrong with it, if anything is
     return [record for part in parts for record in parse_entries(*part)]
+
+
+def in_order(piece: Piece, parts: Sequence[Part]) -> list[Recorded] | None:
+    """The events that a piece of a feed points to; None unless each is where its pointer says.
+
+    Args:
+        parts: what was found of each of ``piece.ends``, in that order.
+
+    Raises:
+        CorruptStore, ChecksumMismatch: an entry has something wrong.
+    """
+    records = parse_page(parts)
+    records.sort(key=_position)
+    streams = {name: part.stream for (name, _, _), part in zip(piece.ends, parts, strict=True)}
+    agree = (
+        [record.position for record in records] == list(piece.positions)
+        and [record.version for record in records] == list(piece.versions)
+        and [record.stream for record in records] == list(map(streams.__getitem__, piece.names))
+    )
+    return records if agree else None
 
 
 def pointed_at(
@@ -170,12 +193,13 @@ def _columns(parts: Sequence[Part]) -> _Columns:
         "list[tuple[bytes, list[bytes]]]",
         list(chain.from_iterable([part.entries for part in parts])),
     )
+    ids, fields = zip(*entries, strict=True)
     return _Columns(
         _spread([part.stream for part in parts], lengths),
         _spread([f"{s.type}/{s.id}".encode() for s, _, _ in parts], lengths),
         _spread([part.partition for part in parts], lengths),
-        entry_numbers([entry_id for entry_id, _ in entries]),
-        [fields for _, fields in entries],
+        entry_numbers(ids),
+        fields,
     )
 
 

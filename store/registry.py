@@ -1,6 +1,6 @@
 """Which class each stored event type decodes to, and the codec between them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -21,7 +21,7 @@ from whence.store.upcasting import Upcaster
 MAX_EVENT_BYTES = 1_000_000
 
 # What msgspec raises for bytes or objects it cannot take, beside its own errors.
-_CODEC_ERRORS = (msgspec.MsgspecError, RecursionError, UnicodeError, TypeError, ValueError)
+CODEC_ERRORS = (msgspec.MsgspecError, RecursionError, UnicodeError, TypeError, ValueError)
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -31,6 +31,17 @@ class Encoded(msgspec.Struct, frozen=True):
     schema_version: int
     data: bytes
     event: Event
+
+
+class FormOfToday(NamedTuple):
+    """How an event is read that was stored in the schema version that its class has now.
+
+    ``decode`` raises one of CODEC_ERRORS for data that do not fit the class.
+    """
+
+    cls: type[Event]
+    version: int
+    decode: Callable[[bytes], Event]
 
 
 class _Schema(NamedTuple):
@@ -111,7 +122,7 @@ class EventRegistry:
         try:
             data = self._encoder.encode(event)
             stored = schema.decoder.decode(data)
-        except _CODEC_ERRORS as error:
+        except CODEC_ERRORS as error:
             raise InvalidEvent(f"{schema.name} cannot be stored: {error}") from error
         name = schema.name
         if stored != event:
@@ -137,7 +148,7 @@ class EventRegistry:
             return self._upcast(record)
         try:
             return (decoder.decode(record.data),)
-        except _CODEC_ERRORS as error:
+        except CODEC_ERRORS as error:
             raise CorruptStore(f"{_place(record)} is no valid {name}: {error}") from error
 
     def class_of(self, stored: str) -> type[Event] | None:
@@ -151,6 +162,13 @@ class EventRegistry:
         if schema is not None and schema.version == version:
             return True
         return Form(stored if schema is None else schema.name, version) in self._chains
+
+    def forms_of_today(self) -> dict[str, FormOfToday]:
+        """By each name under which such events are stored."""
+        return {
+            stored: FormOfToday(self.types[schema.name], schema.version, schema.decoder.decode)
+            for stored, schema in self._schemas.items()
+        }
 
     def passed_over(self, classes: Iterable[type[Event]]) -> frozenset[str]:
         """The stored types that are known here and never become one of these classes."""
@@ -177,7 +195,7 @@ class EventRegistry:
     def _read(self, name: str, data: bytes, stored: Form, record: Recorded) -> Event:
         try:
             return self._schemas[name].decoder.decode(data)
-        except _CODEC_ERRORS as error:
+        except CODEC_ERRORS as error:
             raise CorruptStore(
                 f"{_place(record)}, brought up from {stored}, is no valid {name}: {error}"
             ) from error

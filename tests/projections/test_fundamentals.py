@@ -21,6 +21,7 @@ from tests.projections.domain import (
 )
 from tests.store.servers import EVERYWHERE
 from whence.projections.query import find, get
+from whence.projections.settings import WorkerSettings
 from whence.projections.status import status, wait_until_caught_up, wait_until_seen
 from whence.store.errors import UnknownField
 from whence.store.eventstore import EventStore
@@ -42,6 +43,18 @@ async def test_later_events_change_the_row_in_their_order(store: EventStore) -> 
         await record(store, parcel(1), Weighed(320), Delivered())
         await wait_until_caught_up(store, parcels)
     assert await get(store, parcels, "1") == ParcelRow("Riga", 320, delivered=True, events=4)
+
+
+async def test_a_view_that_is_far_behind_catches_up_in_every_partition(store: EventStore) -> None:
+    """More partitions than are read in one turn, and several turns for each."""
+    for n in range(60):
+        await record(store, parcel(n), Sent("Riga", 1), *[Weighed(g) for g in range(2, 2 + n % 7)])
+    async with working(store, only(Parcels), WorkerSettings(batch=3, poll_ms=100)):
+        await wait_until_caught_up(store, parcels)
+        await record(store, parcel("late"), Sent("Oslo"))
+        await wait_until_caught_up(store, parcels)
+    rows = {str(n): ParcelRow("Riga", 1 + n % 7, events=1 + n % 7) for n in range(60)}
+    assert await view_of(store, parcels) == {**rows, "late": ParcelRow("Oslo", 0)}
 
 
 async def test_events_without_a_handler_are_passed_over(store: EventStore) -> None:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whence.store.columns import entry_numbers, numbers
-from whence.store.errors import ChecksumMismatch, CorruptStore
-from whence.store.feed import Pointer, parse_pointers, spans
+from whence.store.errors import ChecksumMismatch, CorruptStore, FeedGap
+from whence.store.feed import Piece, Pointer, check_contiguous, parse_piece, parse_pointers, spans
 from whence.store.ids import StreamId
-from whence.store.page import Part, parse_page, pointed_at
+from whence.store.page import Part, in_order, parse_page, pointed_at
 from whence.store.recorded import Recorded, content_checksum, parse_entries, sealed
 
 T = TypeVar("T")
@@ -212,6 +212,38 @@ def test_a_foreign_entry_of_a_feed_is_named(foreign: Entry, count: int) -> None:
     assert repr(foreign) in str(caught.value)
 
 
+@given(st.lists(st.builds(Pointer, st.integers(1, 2**53), streams, st.integers(1, 2**53))))
+def test_a_piece_is_read_as_its_pointers_are(pointers: list[Pointer]) -> None:
+    entries = [pointer_entry(pointer) for pointer in pointers]
+
+    assert list(parse_piece(entries)) == pointers
+
+
+@given(st.integers(0, 10**6), st.lists(streams, min_size=1))
+def test_pointers_without_a_gap_are_a_piece(after: int, owners: list[StreamId]) -> None:
+    pointers = [
+        Pointer(*p) for p in zip(range(after + 1, 10**7), owners, range(1, 10**7), strict=False)
+    ]
+    piece = parse_piece([pointer_entry(pointer) for pointer in pointers])
+
+    assert isinstance(piece, Piece)
+    assert list(piece) == pointers == parse_pointers([pointer_entry(p) for p in pointers])
+    assert (len(piece), piece[-1], piece[:2]) == (len(pointers), pointers[-1], pointers[:2])
+    check_contiguous(3, after, piece)
+    with pytest.raises(FeedGap):
+        check_contiguous(3, after + 1, piece)
+
+
+@pytest.mark.parametrize("positions", [[1, 2, 4], [3, 2, 1], [1, 1, 2], [2, 1, 3]])
+def test_positions_out_of_line_are_no_piece(positions: list[int]) -> None:
+    pointers = [Pointer(position, STREAM, position) for position in positions]
+    found = parse_piece([pointer_entry(pointer) for pointer in pointers])
+
+    assert found == pointers
+    with pytest.raises(FeedGap):
+        check_contiguous(3, 0, found)
+
+
 # The events behind pointers
 
 
@@ -277,3 +309,61 @@ def test_an_event_that_is_missing_is_named(
 
     with pytest.raises(CorruptStore, match=f"version {lost.version} of {lost.stream} at"):
         fetched(pointers, events)
+
+
+Log = tuple[list[Pointer], dict[StreamId, list[Recorded]]]
+
+
+def pieces_of(log: Log, first: int, last: int) -> tuple[Piece, list[Part]]:
+    """Positions of the feed, and what a server would answer."""
+    pointers, events = log
+    piece = parse_piece([pointer_entry(pointer) for pointer in pointers[first - 1 : last]])
+    assert isinstance(piece, Piece)
+    parts: list[Part] = []
+    for name, low, high in piece.ends:
+        stream = StreamId.parse(name.decode())
+        found = [r for r in events[stream] if low <= r.version <= high]
+        parts.append(Part(stream, 0, [entry(stream, r.version, r.position) for r in found]))
+    return piece, parts
+
+
+@given(logs(), st.data())
+def test_the_events_of_a_piece_are_those_of_its_pointers(log: Log, data: st.DataObject) -> None:
+    pointers, events = log
+    if not pointers:
+        return
+    first = data.draw(st.integers(1, len(pointers)))
+    last = data.draw(st.integers(first, len(pointers)))
+
+    found = in_order(*pieces_of(log, first, last))
+
+    assert found == fetched(pointers[first - 1 : last], events)
+
+
+@given(logs(), st.data(), st.sampled_from(["missing", "elsewhere", "twice", "another stream"]))
+def test_a_piece_that_disagrees_with_its_streams_is_noticed(
+    log: Log, data: st.DataObject, wrong: str
+) -> None:
+    pointers, _ = log
+    if not pointers:
+        return
+    piece, parts = pieces_of(log, 1, len(pointers))
+    place = data.draw(st.integers(0, len(parts) - 1))
+    stream, _, entries = parts[place]
+    others = [entry(stream, version, 10**6 + version) for version in range(1, len(entries) + 1)]
+    changed = {
+        "missing": entries[1:],
+        "elsewhere": others,
+        "twice": [*entries, entries[0]],
+        "another stream": others[:0],
+    }[wrong]
+    parts[place] = Part(stream, 0, changed)
+    if wrong == "another stream":
+        stranger = StreamId("stranger", "1")
+        versions = [r.version for r in parse_entries(stream, 0, entries)]
+        positions = [r.position for r in parse_entries(stream, 0, entries)]
+        moved = [entry(stranger, *at) for at in zip(versions, positions, strict=True)]
+        parts.append(Part(stranger, 0, moved))
+        piece.ends.append((b"stranger/1", 1, len(moved)))
+
+    assert in_order(piece, parts) is None
