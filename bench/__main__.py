@@ -18,6 +18,7 @@ from bench import (
     processes,
     projection,
     reads,
+    rebuild,
 )
 from bench.figure import Figure
 from whence.cli.running import relax_gc
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "bulk": bulk.figures,
     "load": load.figures,
     "projection": projection.figures,
+    "rebuild": rebuild.figures,
     "freshness": freshness.figures,
     "memory": memory.figures,
     "growth": growth.figures,

@@ -1,5 +1,6 @@
 """A log of orders as a shop leaves it behind: many open at a time, each on its own pace."""
 
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -48,7 +49,7 @@ def _appends(orders: int, open_at_once: int, per_append: int) -> Iterator[Append
     draw = random.Random(1)
     ids = CommandIds()
     coming = iter(range(orders))
-    versions = {number: 0 for number, _ in zip(coming, range(open_at_once), strict=False)}
+    versions = dict.fromkeys(itertools.islice(coming, open_at_once), 0)
     live = list(versions)
     while live:
         place = draw.randrange(len(live))
