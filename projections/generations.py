@@ -9,8 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import anyio
+
 from whence.projections.ledger import Ledger, ledger_of
 from whence.projections.projection import Projector
+from whence.store.address import CALL_TIMEOUT
 from whence.store.errors import (
     CorruptStore,
     NoGeneration,
@@ -221,8 +224,15 @@ class Succession:
         return bool(answer == [b"retired"])
 
     async def sweep(self) -> None:
-        """Delete the keys of all generations that were given up."""
-        for number in (await self.look()).dropping:
+        """Delete the keys of all generations that were given up.
+
+        In a Cluster it waits for as long as a call may take: the rows and which generation is live
+        come from different servers there, so a reader who was told of it may still be reading it.
+        """
+        dropping = (await self.look()).dropping
+        if dropping and self._store.address.spread:
+            await anyio.sleep(CALL_TIMEOUT)
+        for number in dropping:
             async with self._ledger(number) as ledger:
                 await ledger.drop(_DROPPED_MS)
             await self._store.ask("HDEL", self._key, f"dropping:{number}")
