@@ -25,8 +25,8 @@ from whence.projections.worker import Worker
 from whence.sql import open_database
 from whence.store.eventstore import EventStore
 
-ORDERS = 15_000
-ROUNDS = 2
+ORDERS = 30_000
+ROUNDS = 3
 PAGE = 500
 AGAINST = f"reading the feeds and their events, {PAGE} at a time"
 
