@@ -53,7 +53,7 @@ def worker(
     """Keep the projections up to date, and send what reactions and timers ask for.
 
     Several workers may run, and come and go at any time: they share the partitions of each
-    projection and reaction evenly; "whence projections" shows who has how many.
+    projection and reaction evenly. "whence projections" shows who has how many of a projection.
     """
     domain = find_domain(domain_path)
     promise = Promise(durability, assert_durability)
