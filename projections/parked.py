@@ -34,7 +34,7 @@ class SkippedEvent(NamedTuple):
     moment: datetime
 
 
-async def parked_sequences(store: EventStore, projection: Projector) -> list[ParkedSequence]:
+async def parked_sequences(store: EventStore, projection: Named) -> list[ParkedSequence]:
     """What is parked, in all partitions, in the order in which it came to be so.
 
     Raises:
@@ -74,7 +74,7 @@ async def parked_counts(store: EventStore, projections: Iterable[Projector]) -> 
     return {projection.name: sum(replies) for projection, replies in answers.items()}
 
 
-async def skipped_events(store: EventStore, projection: Projector) -> list[SkippedEvent]:
+async def skipped_events(store: EventStore, projection: Named) -> list[SkippedEvent]:
     """What was skipped, in all partitions, first decision first; raises as above."""
     return await of_live(store, projection, _skips)
 

@@ -13,6 +13,7 @@ import anyio
 from whence.projections.anchor import check_anchors
 from whence.projections.lease import Lease, Leases
 from whence.projections.ledger import ledger_of
+from whence.projections.live import Named
 from whence.projections.notes import Note, Request, encode, parse_notes
 from whence.projections.projection import Projector
 from whence.projections.retries import Retries
@@ -54,7 +55,7 @@ class Answer(NamedTuple):
 
 async def retry(
     store: EventStore,
-    projection: Projector,
+    projection: Named,
     stream: StreamId,
     *,
     by: str = "",
@@ -64,7 +65,7 @@ async def retry(
     """Have a parked sequence applied, from its first event on up to where the feed is.
 
     The worker that has the partition does it, with the code that it runs; where there is none, it
-    is done here.
+    is done here, or for a reaction stays asked.
 
     Args:
         by: who asks; the user of this process unless given.
@@ -81,7 +82,7 @@ async def retry(
 
 async def skip(
     store: EventStore,
-    projection: Projector,
+    projection: Named,
     stream: StreamId,
     reason: str,
     *,
@@ -105,7 +106,7 @@ async def skip(
 class _Desk:
     """Where a request is left, and what is done with it if there is no worker."""
 
-    def __init__(self, store: EventStore, projection: Projector, settings: WorkerSettings) -> None:
+    def __init__(self, store: EventStore, projection: Named, settings: WorkerSettings) -> None:
         self._store = store
         self._projection = projection
         self._settings = settings
@@ -125,8 +126,10 @@ class _Desk:
                 raise NotParked(self._projection.name, stream)
             request = Request(action, note.version, by or _who(), reason)
             owner = await leave(self._wire, self._store, self._projection.name, stream, request)
-            if not owner:
-                await self._do(stream)
+            if not owner and isinstance(self._projection, Projector):
+                await self._do(stream, self._projection)
+            elif not owner:
+                timeout_s = 0.0  # what a reaction asks for is for a worker to send
             return await self._answer(stream, timeout_s)
         except ConnectionLost as error:
             raise StoreUnavailable(self._store.address.shown, str(error)) from error
@@ -134,27 +137,27 @@ class _Desk:
             with anyio.move_on_after(CALL_TIMEOUT, shield=True):
                 await self._wire.close()
 
-    async def _do(self, stream: StreamId) -> None:
+    async def _do(self, stream: StreamId, projection: Projector) -> None:
         """What a worker would do, unless one has come meanwhile."""
-        name = self._projection.name
+        name = projection.name
         owner = f"{_who()}:{secrets.token_hex(4)}"
         leases = Leases(self._store, name, owner, self._settings.lease_ms, self._wire)
         number = self._store.keys.partition(stream)
         held = await leases.acquire([number])
         try:
-            await self._apply(leases, held)
+            await self._apply(leases, held, projection)
         except LeaseLost:
             return
         finally:
             with anyio.move_on_after(CALL_TIMEOUT, shield=True):
                 await leases.release([number])
 
-    async def _apply(self, leases: Leases, held: Sequence[Lease]) -> None:
-        ledger = ledger_of(self._store, self._projection, self._wire)
+    async def _apply(self, leases: Leases, held: Sequence[Lease], projection: Projector) -> None:
+        ledger = ledger_of(self._store, projection, self._wire)
         try:
             _raise_first(await ledger.take(held))
-            _raise_first(await check_anchors(self._store, self._projection.name, held))
-            retries = Retries(self._store, self._projection, ledger, self._settings)
+            _raise_first(await check_anchors(self._store, projection.name, held))
+            retries = Retries(self._store, projection, ledger, self._settings)
             await retries.look(held)
             while retries.running:
                 _raise_first(await retries.step())

@@ -11,7 +11,7 @@ from whence.cli.group import Entry, Group
 COMMANDS = {
     "dev": Entry("whence.cli.dev:dev", "Start everything on this machine: server, web and worker."),
     "web": Entry("whence.cli.web:web", "Serve the domain over HTTP."),
-    "worker": Entry("whence.cli.worker:worker", "Keep the projections up to date."),
+    "worker": Entry("whence.cli.worker:worker", "Keep the projections up to date, and react."),
     "show": Entry("whence.cli.show:show", "Show an aggregate, now or at any point of its past."),
     "why": Entry("whence.cli.why:why", "Name the events that made an aggregate what it is."),
     "replay": Entry(
@@ -19,6 +19,9 @@ COMMANDS = {
     ),
     "projections": Entry(
         "whence.cli.projections:projections", "Show how far the projections are, or rebuild one."
+    ),
+    "reactions": Entry(
+        "whence.cli.reactions:reactions", "Show how far the reactions are, and their timers."
     ),
     "doctor": Entry(
         "whence.cli.doctor:doctor", "Examine the server: what could lose events there?"

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import click
 import uvloop
@@ -12,13 +12,13 @@ from whence.cli.settings import find_domain, json_option, server
 from whence.cli.sqlviews import at_database, sql_option
 from whence.domain import Domain
 from whence.projections import requests
+from whence.projections.live import Named
 from whence.projections.parked import (
     ParkedSequence,
     SkippedEvent,
     parked_sequences,
     skipped_events,
 )
-from whence.projections.projection import Projector
 from whence.projections.readmodel import ReadModel
 from whence.projections.requests import Answer
 from whence.store.durability import RELAXED
@@ -34,10 +34,14 @@ url_again = click.option("--url", metavar="URL", help="The server.")
 
 
 class Given(NamedTuple):
-    """What stands before the name of the action, or in the environment."""
+    """What stands before the name of the action, or in the environment.
+
+    ``of`` are those whose events may be parked.
+    """
 
     domain_path: str | None
     url: str | None
+    of: Literal["projections", "reactions"] = "projections"
 
 
 class Row(NamedTuple):
@@ -79,7 +83,7 @@ def parked(
     Exit code 1 says that something is parked.
     """
     domain = find_domain(domain_path or given.domain_path)
-    chosen = _chosen(domain, name)
+    chosen = _chosen(given, domain, domain.read_model, name)
     with server(url or given.url) as found:
         rows = uvloop.run(_rows(found.url, chosen, skipped))
     if as_json:
@@ -94,13 +98,15 @@ def parked(
         sys.exit(1)
 
 
-def _chosen(domain: Domain, name: str | None) -> list[Projector]:
-    """Raises UnknownProjection."""
-    model = domain.read_model
-    return [model.projector(name)] if name is not None else list(model.projections.values())
+def _chosen(given: Given, domain: Domain, model: ReadModel, name: str | None) -> Sequence[Named]:
+    """All, or the one of this name. Raises UnknownProjection, UnknownReaction."""
+    if given.of == "reactions":
+        reactions = domain.reactions
+        return [*reactions.reactions.values()] if name is None else [reactions.reaction(name)]
+    return [*model.projections.values()] if name is None else [model.projector(name)]
 
 
-async def _rows(url: str, chosen: Sequence[Projector], skipped: bool) -> list[Row]:
+async def _rows(url: str, chosen: Sequence[Named], skipped: bool) -> list[Row]:
     async with open_store(url, durability=RELAXED) as store:
         if skipped:
             return [_skip(p.name, x) for p in chosen for x in await skipped_events(store, p)]
@@ -159,25 +165,29 @@ def retry(
     For example, once the handler is mended: whence projections retry order-list order/42
     """
     domain = find_domain(domain_path or given.domain_path)
-    names = [projection.name for projection in _chosen(domain, name)]
+    _chosen(given, domain, domain.read_model, name)
     wanted = None if stream is None else _stream(stream)
     with server(url or given.url) as found:
-        fine = uvloop.run(_retry(found.url, domain.read_model, sql_url, names, wanted))
+        fine = uvloop.run(_retry(found.url, given, domain, sql_url, name, wanted))
     if not fine:
         sys.exit(1)
 
 
 async def _retry(
     url: str,
-    model: ReadModel,
+    given: Given,
+    domain: Domain,
     sql_url: str | None,
-    names: Sequence[str],
+    name: str | None,
     wanted: StreamId | None,
 ) -> bool:
     """Whether all that was parked is applied now. Raises NotParked for a stream that is not."""
     fine = True
-    async with open_store(url, durability=RELAXED) as store, at_database(model, sql_url) as views:
-        for projection in map(views.projector, names):
+    async with (
+        open_store(url, durability=RELAXED) as store,
+        at_database(domain.read_model, sql_url) as views,
+    ):
+        for projection in _chosen(given, domain, views, name):
             streams = [wanted] if wanted else await _parked_streams(store, projection)
             for stream in streams:
                 try:
@@ -192,7 +202,7 @@ async def _retry(
     return fine
 
 
-async def _parked_streams(store: EventStore, projection: Projector) -> list[StreamId]:
+async def _parked_streams(store: EventStore, projection: Named) -> list[StreamId]:
     return [found.stream for found in await parked_sequences(store, projection)]
 
 
@@ -220,20 +230,29 @@ def skip(
 
     For example: whence projections skip order-list order/42 --reason "ordered by a test"
     """
-    model = find_domain(domain_path or given.domain_path).read_model
-    model.projector(name)
+    domain = find_domain(domain_path or given.domain_path)
+    _chosen(given, domain, domain.read_model, name)
     wanted = _stream(stream)
     with server(url or given.url) as found:
-        fine = uvloop.run(_skip_one(found.url, model, sql_url, name, wanted, reason))
+        fine = uvloop.run(_skip_one(found.url, given, domain, sql_url, name, wanted, reason))
     if not fine:
         sys.exit(1)
 
 
 async def _skip_one(
-    url: str, model: ReadModel, sql_url: str | None, name: str, stream: StreamId, reason: str
+    url: str,
+    given: Given,
+    domain: Domain,
+    sql_url: str | None,
+    name: str,
+    stream: StreamId,
+    reason: str,
 ) -> bool:
-    async with open_store(url, durability=RELAXED) as store, at_database(model, sql_url) as views:
-        projection = views.projector(name)
+    async with (
+        open_store(url, durability=RELAXED) as store,
+        at_database(domain.read_model, sql_url) as views,
+    ):
+        (projection,) = _chosen(given, domain, views, name)
         return _report(projection, stream, await requests.skip(store, projection, stream, reason))
 
 
@@ -248,7 +267,7 @@ def _stream(named: str) -> StreamId:
     return StreamId.checked(type_name, id_)
 
 
-def _report(projection: Projector, stream: StreamId, answer: Answer) -> bool:
+def _report(projection: Named, stream: StreamId, answer: Answer) -> bool:
     """Say what became of a request; whether the whole sequence is in the view."""
     match answer.outcome:
         case "applied":
