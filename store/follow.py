@@ -3,6 +3,7 @@
 import heapq
 import itertools
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 
 from whence.store.address import CALL_TIMEOUT
 from whence.store.arrivals import new_pointers
@@ -43,17 +44,37 @@ async def follow(
         CorruptStore: a position is missing, an event is not where the feed says, or the log was
             rolled back.
     """
+    positions = starting(store, partitions, after)
+    async with aclosing(follow_pointers(store, positions)) as pages:
+        async for pointers in pages:
+            for record in merged(await store.fetch(pointers)):
+                positions[record.partition] = record.position
+                yield record
+
+
+def starting(
+    store: EventStore, partitions: Sequence[int] | None, after: Mapping[int, int] | None
+) -> dict[int, int]:
+    """The positions to begin behind, as ``follow`` takes them."""
     chosen = range(store.keys.partitions) if partitions is None else partitions
-    positions = {number: (after or {}).get(number, 0) for number in chosen}
+    return {number: (after or {}).get(number, 0) for number in chosen}
+
+
+async def follow_pointers(
+    store: EventStore, positions: Mapping[int, int]
+) -> AsyncGenerator[list[Pointer]]:
+    """Pages of the feeds, each behind ``positions`` as they are when it is asked for.
+
+    The pointers of a partition stand together and in their order. Raises as ``follow``.
+    """
     wire = store.address.wire(BLOCK_MS / 1000 + CALL_TIMEOUT)
     try:
         while True:
             pointers = await _next_pointers(store, wire, positions)
-            if not pointers:
+            if pointers:
+                yield pointers
+            else:
                 await _check_length(store, positions)
-            for record in _merged(await store.fetch(pointers)):
-                positions[record.partition] = record.position
-                yield record
     finally:
         await wire.close()
 
@@ -87,7 +108,8 @@ async def _check_length(store: EventStore, positions: Mapping[int, int]) -> None
             )
 
 
-def _merged(records: Sequence[Recorded]) -> Iterator[Recorded]:
+def merged(records: Sequence[Recorded]) -> Iterator[Recorded]:
+    """Records that stand together by partition, merged by moment."""
     feeds = [list(group) for _, group in itertools.groupby(records, _partition)]
     return heapq.merge(*feeds, key=merge_key)
 

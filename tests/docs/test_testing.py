@@ -33,6 +33,7 @@ def test_its_snippets_are_tests_that_pass(tmp_path: Path) -> None:
     names = [name for name in SNIPPETS if name != "test_my_server.py"]
     assert sorted(names) == [
         "conftest.py",
+        "test_approval.py",
         "test_orders.py",
         "test_orders_at_random.py",
         "test_views.py",
@@ -42,7 +43,7 @@ def test_its_snippets_are_tests_that_pass(tmp_path: Path) -> None:
 
     found = run_pytest(project)
 
-    assert found.counts == {"passed": 4}, found.text
+    assert found.counts == {"passed": 5}, found.text
 
 
 def test_a_new_backend_is_under_ten_lines_and_passes_as_it_stands(
