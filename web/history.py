@@ -97,8 +97,15 @@ class History:
         if known is not None:
             after = number({_LAST_EVENT_ID: known}, _LAST_EVENT_ID, least=0) or 0
         self._live.check_room()
-        if await self._store.head(stream) == 0:
+        head = await self._store.head(stream)
+        if head == 0:
             raise StreamNotFound(stream)
+        if after > head:
+            raise InvalidInput(
+                f"{stream} ends at version {head}, so nobody can have seen version {after} of it: "
+                "begin anew, for the log was rolled back, or this is the id of another stream",
+                field="after" if known is None else _LAST_EVENT_ID,
+            )
         return EventStream(self._live, InStream(self._store, stream, after), self._cloud_events)
 
     async def why(self, request: Request, id_: str) -> Response:

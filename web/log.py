@@ -42,14 +42,29 @@ class LogBranch:
         partitions = self._store.keys.partitions
         known = request.headers.get("last-event-id")
         if known is not None:
-            return parse_positions(known, partitions, "last-event-id")
+            return await self._seen(known, "last-event-id")
         match given.get("after"):
             case None:
                 return await self._store.feed_heads(range(partitions))
             case "start":
                 return [0] * partitions
             case after:
-                return parse_positions(after, partitions, "after")
+                return await self._seen(after, "after")
+
+    async def _seen(self, text: str, field: str) -> Sequence[int]:
+        """The positions that a client says it has seen. Raises InvalidInput."""
+        partitions = range(self._store.keys.partitions)
+        positions = parse_positions(text, len(partitions), field)
+        heads = await self._store.feed_heads(partitions)
+        for number, (position, head) in enumerate(zip(positions, heads, strict=True)):
+            if position > head:
+                raise InvalidInput(
+                    f"partition {number} ends at {head}, so nobody can have seen {position} of it: "
+                    "begin anew with after=start, for the log was rolled back, or this is the id "
+                    "of another log",
+                    field=field,
+                )
+        return positions
 
     def _wanted(self, types: str | None) -> Callable[[Recorded], bool]:
         """Whether an event is one of these types, also where it was stored under an older name."""
