@@ -24,7 +24,7 @@ from whence.store.feed import END, Span
 from whence.store.ids import StreamId
 from whence.store.recorded import Recorded
 from whence.store.registry import EventRegistry
-from whence.store.wire import ServerError
+from whence.store.wire import ServerError, refusal
 
 State = Versioned[AnyAggregate]
 
@@ -132,7 +132,8 @@ class Reads:
         lengths = await self._store.replies([("XLEN", keys.stream(a.stream)) for a, _ in looks])
         for (asked, version), length in zip(looks, lengths, strict=True):
             if isinstance(length, ServerError):
-                _refuse(asked, ServerRefused(f"to read {asked.stream}", str(length)))
+                where = self._store.address.shown
+                _refuse(asked, refusal(where, f"to read {asked.stream}", length))
             elif length < version:
                 _refuse(asked, StreamVanished(asked.stream, version, length))
             elif not self._answered(asked, length):

@@ -18,15 +18,20 @@ from whence.store.errors import (
 )
 from whence.store.keys import Keys
 from whence.store.script import ScriptCall, evalsha, run_scripts
-from whence.store.wire import ConnectionLost, Reply, ServerError, SocketWire, Wire, seen
+from whence.store.wire import (
+    TRANSIENT,
+    ConnectionLost,
+    Reply,
+    ServerError,
+    SocketWire,
+    Wire,
+    seen,
+)
 
 # Seconds. How long an append is repeated until its outcome is known.
 RESOLVE_FOR = 15.0
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.5
-
-# The server says that it executed nothing, and that this will pass.
-_TRANSIENT = ("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY")
 
 _Outcomes = asyncio.Future[list[Outcome | Exception]]
 
@@ -111,7 +116,7 @@ class Appender:
                 in_doubt = in_doubt or not isinstance(error, StoreUnavailable)
                 failure: Exception = error
             except (ServerError, DurabilityRefused) as error:
-                if not str(error).startswith(_TRANSIENT):
+                if not str(error).startswith(TRANSIENT):
                     raise self._refusal(appends, error, in_doubt=in_doubt) from error
                 failure = error
             if time.monotonic() > give_up:

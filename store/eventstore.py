@@ -13,7 +13,6 @@ from whence.store.durability import FSYNC, RELAXED, Durability, Promise
 from whence.store.errors import (
     CommandIdReused,
     CorruptStore,
-    ServerRefused,
     StoreUnavailable,
     StreamGap,
     StreamVanished,
@@ -31,6 +30,7 @@ from whence.store.wire import (
     Reply,
     ServerError,
     call_reading,
+    refusal,
 )
 
 PAGE = 500
@@ -319,7 +319,7 @@ class EventStore:
         replies = await self.replies(commands)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ServerError):
-                raise ServerRefused(" ".join(map(str, command[:2])), str(reply))
+                raise refusal(self.address.shown, " ".join(map(str, command[:2])), reply)
         return replies
 
     async def replies(self, commands: Sequence[Command]) -> list[Reply]:

@@ -15,7 +15,7 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import RedisError
 
-from whence.store.errors import StoreUnavailable
+from whence.store.errors import ServerRefused, StoreUnavailable
 
 Arg = str | bytes | int
 Command = tuple[Arg, ...]
@@ -29,6 +29,22 @@ _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignm
 
 class ServerError(Exception):
     """An error reply of the server, its code first, handed out as a value."""
+
+
+# The server says that it executed nothing, and that this will pass.
+TRANSIENT = ("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY")
+
+
+def refusal(where: str, what: str, reply: ServerError) -> StoreUnavailable | ServerRefused:
+    """The error for a reply to something that only reads: will it pass, or is it an answer?
+
+    Args:
+        where: the server, as an error message may name it.
+        what: the command that was refused.
+    """
+    if str(reply).startswith(TRANSIENT):
+        return StoreUnavailable(where, str(reply))
+    return ServerRefused(what, str(reply))
 
 
 class ConnectionLost(Exception):

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import uvloop
@@ -19,7 +19,13 @@ from tests.faults.history import Attempt, Outcome, Recorder, recorded
 from tests.faults.log import digest
 from whence import Rejected, Runtime, open_store
 from whence.actors.runtime import CommandRequest
-from whence.store.errors import Conflict, OutcomeUnknown, StoreUnavailable, StreamNotFound
+from whence.store.errors import (
+    Conflict,
+    OutcomeUnknown,
+    ServerRefused,
+    StoreUnavailable,
+    StreamNotFound,
+)
 from whence.store.ids import StreamId
 from whence.store.metadata import Metadata
 
@@ -90,7 +96,17 @@ class Work:
 
 
 class Commander:
-    """Does the work through a runtime; each answer is written down before the next command."""
+    """Does the work through a runtime; each answer is written down before the next command.
+
+    ``expected`` are the errors that a caller may be told; any other ends the work.
+    """
+
+    expected: ClassVar[tuple[type[Exception], ...]] = (
+        Rejected,
+        Conflict,
+        StoreUnavailable,
+        OutcomeUnknown,
+    )
 
     def __init__(self, runtime: Runtime, recorder: Recorder, work: Work) -> None:
         self._runtime = runtime
@@ -128,7 +144,7 @@ class Commander:
         )
         try:
             receipt = await self._runtime.execute(request)
-        except (Rejected, Conflict, StoreUnavailable, OutcomeUnknown) as error:
+        except self.expected as error:
             self._recorder.answered(number, _outcome(error))
         else:
             self._seen[task.id] = receipt.version
@@ -148,7 +164,7 @@ class Commander:
                 self._recorder.read(began, str(stream), versioned.version)
         except StreamNotFound:
             self._recorder.read(began, str(stream), 0)
-        except StoreUnavailable:
+        except (StoreUnavailable, ServerRefused):
             return
 
 
@@ -158,7 +174,7 @@ def _outcome(error: Exception) -> Outcome:
             return "rejected"
         case Conflict():
             return "conflict"
-        case StoreUnavailable():
+        case StoreUnavailable() | ServerRefused():
             return "unavailable"
         case _:
             return "unknown"

@@ -21,7 +21,7 @@ class Proxy:
         self.url = ""
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server_reader, server_writer = await asyncio.open_unix_connection(self._target)
+        server_reader, server_writer = await _connected(self._target)
         writers = (writer, server_writer)
         try:
             await asyncio.gather(
@@ -53,10 +53,18 @@ class Proxy:
             each.close()
 
 
+async def _connected(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    scheme, _, where = url.partition("://")
+    if scheme == "unix":
+        return await asyncio.open_unix_connection(where)
+    host, _, port = where.partition(":")
+    return await asyncio.open_connection(host, int(port))
+
+
 @asynccontextmanager
-async def proxy_to(unix_url: str) -> AsyncGenerator[Proxy]:
-    """A proxy on a loopback port in front of the server at a ``unix://`` URL."""
-    proxy = Proxy(unix_url.removeprefix("unix://"))
+async def proxy_to(url: str) -> AsyncGenerator[Proxy]:
+    """A proxy on a loopback port in front of the server at a ``unix://`` or ``redis://`` URL."""
+    proxy = Proxy(url)
     server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
     proxy.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

@@ -1,7 +1,7 @@
 """The log as a whole: every event once, in the order that is promised."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from tests.store.domain import NOON, Deposited, Opened, account, append_of
 from whence.store import reading
-from whence.store.errors import CorruptStore, FeedGap
+from whence.store.errors import CorruptStore, FeedGap, StoreUnavailable
 from whence.store.eventstore import EventStore, open_store
 from whence.store.ids import StreamId
 from whence.store.reading import changed_last, read_all, read_feed, streams_of
 from whence.store.recorded import Recorded
+from whence.store.wire import Command, Reply, ServerError
 
 T = TypeVar("T")
 stores = itertools.count()
@@ -244,3 +245,19 @@ class TestChangedLast:
 
     async def test_an_empty_store_has_none(self, store: EventStore) -> None:
         assert await changed_last(store, limit=5) == []
+
+
+async def test_a_server_that_is_still_loading_is_unavailable_and_does_not_refuse(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by kill -9 under load: it reads on, where a refusal would have ended the command."""
+
+    async def loading(commands: Sequence[Command]) -> list[Reply]:
+        return [ServerError("LOADING the server is loading the dataset") for _ in commands]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._reading, "call", loading)
+        with pytest.raises(StoreUnavailable, match="LOADING"):
+            await store.head(account())
+        with pytest.raises(StoreUnavailable, match="LOADING"):
+            await store.recall(account(), "c-1", "body")

@@ -11,9 +11,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.faults.campaign import differential, kills, naive, power, seeds, suites
+from tests.faults.campaign import (
+    differential,
+    kills,
+    naive,
+    partition,
+    power,
+    seeds,
+    soak,
+    suites,
+    troubles,
+)
 from tests.faults.campaign.fault import Fault, Scale, Seen
 from tests.faults.campaign.report import Ran, report
 
@@ -22,6 +33,8 @@ FAULTS: tuple[Fault, ...] = (
     kills.VALKEY,
     kills.REDIS,
     power.FAULT,
+    *troubles.FAULTS,
+    partition.FAULT,
     differential.FAULT,
     *suites.FAULTS,
     *naive.FAULTS,
@@ -39,7 +52,16 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)  # what the faults make the libraries say
     before = os.getloadavg()[0]
-    ran = [_ran(fault, chosen.part, chosen.seed) for fault in FAULTS if chosen.only in fault.name]
+    chosen_faults = [fault for fault in FAULTS if chosen.only in fault.name]
+    with ThreadPoolExecutor(1) as beside:
+        soaking = (
+            beside.submit(_ran, soak.FAULT, chosen.part, chosen.seed)
+            if chosen.only in soak.FAULT.name
+            else None
+        )
+        ran = [_ran(fault, chosen.part, chosen.seed) for fault in chosen_faults]
+        if soaking is not None:
+            ran.append(soaking.result())
     load = (
         f"{os.cpu_count()} cores, with a load of {before:.1f} before and {os.getloadavg()[0]:.1f} "
         "after it."

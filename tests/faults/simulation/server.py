@@ -25,6 +25,7 @@ class Server:
 
     Attributes:
         down: connections are refused, and nothing is executed.
+        loading: every command is answered with the error of a server that has just started.
         data: the databases, to look at and to change behind the back of everybody.
     """
 
@@ -35,6 +36,7 @@ class Server:
         self._connection: Any = client.connection_pool.get_connection()  # pyright: ignore[reportUnknownMemberType]
         self.blocked: dict[int, Callable[[], None]] = {}
         self.down = False
+        self.loading = False
         self.calls = 0
         self._scripts: dict[bytes, bytes] = {}
 
@@ -51,6 +53,8 @@ class Server:
         name = command[0].upper()
         if name == b"CLIENT":
             return b"+OK\r\n"
+        if self.loading:
+            return b"-LOADING The simulated server is loading the dataset in memory\r\n"
         seconds = None
         if name in _BLOCKING and b"BLOCK" in command:
             place = command.index(b"BLOCK")

@@ -136,10 +136,12 @@ class World:
             self.loop.call_later(seconds, start, number)
 
     def _restart(self, seconds: float) -> None:
-        self.server.down = True
+        """Away for the first half of the time, and loading its data in the second."""
+        self.server.down = self.server.loading = True
         self.network.cut_all()
         self.server.forget_scripts()
-        self.loop.call_later(seconds, setattr, self.server, "down", False)
+        self.loop.call_later(seconds / 2, setattr, self.server, "down", False)
+        self.loop.call_later(seconds, setattr, self.server, "loading", False)
 
     def _when_seen(self, events: int, seconds: float) -> None:
         """Roll the log back once the views have so many events, which may never be."""
@@ -187,7 +189,7 @@ class World:
     def _all_up(self) -> bool:
         """Nobody is to be started yet."""
         dead = any(host.dead for host in [*self.commanders, *self.workers])
-        return not (dead or self.server.down)
+        return not (dead or self.server.loading)
 
     async def _until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         give_up = self.loop.time() + seconds
