@@ -256,7 +256,7 @@ async def test_a_server_that_is_still_loading_is_unavailable_and_does_not_refuse
         return [ServerError("LOADING the server is loading the dataset") for _ in commands]
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._reading, "call", loading)
+        patch.setattr(store._reading, "call", loading)  # pyright: ignore[reportPrivateUsage]
         with pytest.raises(StoreUnavailable, match="LOADING"):
             await store.head(account())
         with pytest.raises(StoreUnavailable, match="LOADING"):

@@ -26,6 +26,7 @@ from tests.faults.campaign import (
     troubles,
 )
 from tests.faults.campaign.fault import Fault, Scale, Seen
+from tests.faults.campaign.pictures import draw
 from tests.faults.campaign.report import Ran, report
 
 PAGE = Path(__file__).parents[3] / "docs" / "reliability.md"
@@ -36,9 +37,9 @@ FAULTS: tuple[Fault, ...] = (
     *troubles.FAULTS,
     partition.FAULT,
     differential.FAULT,
-    *suites.FAULTS,
     *naive.FAULTS,
     seeds.FAULT,
+    *suites.FAULTS,
 )
 
 
@@ -48,27 +49,70 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--part", type=float, default=1.0, help="how much of everything, up to 1")
     parser.add_argument("--only", default="", help="faults whose name has this in it")
     parser.add_argument("--seed", type=int, default=random.randrange(2**31))
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--page", type=Path, help="docs/reliability.md, if every fault is run")
     chosen = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)  # what the faults make the libraries say
-    before = os.getloadavg()[0]
-    chosen_faults = [fault for fault in FAULTS if chosen.only in fault.name]
+    wanted = [fault for fault in FAULTS if chosen.only in fault.name]
+    page = _Page(chosen.page or (None if chosen.only else PAGE), chosen.seed, chosen.part)
     with ThreadPoolExecutor(1) as beside:
         soaking = (
             beside.submit(_ran, soak.FAULT, chosen.part, chosen.seed)
             if chosen.only in soak.FAULT.name
             else None
         )
-        ran = [_ran(fault, chosen.part, chosen.seed) for fault in chosen_faults]
+        page.left = len(wanted) + (soaking is not None)
+        for fault in wanted:
+            page.add(_ran(fault, chosen.part, chosen.seed))
         if soaking is not None:
-            ran.append(soaking.result())
-    load = (
-        f"{os.cpu_count()} cores, with a load of {before:.1f} before and {os.getloadavg()[0]:.1f} "
-        "after it."
-    )
-    page = report(ran, seed=chosen.seed, part=chosen.part, load=load, pictures="")
-    chosen.page.write_text(page, encoding="utf-8")
-    return 1 if any(one.seen.broken for one in ran) else 0
+            page.add(soaking.result())
+    if not chosen.only:
+        page.draw()
+    return 1 if page.broken else 0
+
+
+class _Page:
+    """The report, written anew after each fault: one that was stopped has what was seen till then.
+
+    ``left`` is how many faults are still to come.
+    """
+
+    def __init__(self, target: Path | None, seed: int, part: float) -> None:
+        self.left = 0
+        self._target = target
+        self._seed = seed
+        self._part = part
+        self._ran: list[Ran] = []
+        self._load_before = os.getloadavg()[0]
+
+    @property
+    def broken(self) -> bool:
+        return any(one.seen.broken for one in self._ran)
+
+    def add(self, one: Ran) -> None:
+        self._ran.append(one)
+        self.left -= 1
+        self._write([])
+
+    def draw(self) -> None:
+        """Add the pictures."""
+        if self._target is not None:
+            self._write(draw(self._target.parent / "pictures"))
+
+    def _write(self, pictures: Sequence[str]) -> None:
+        load = (
+            f"{os.cpu_count()} cores, with a load of {self._load_before:.1f} before and "
+            f"{os.getloadavg()[0]:.1f} after it."
+        )
+        text = report(
+            self._ran,
+            seed=self._seed,
+            part=self._part,
+            left=self.left,
+            load=load,
+            pictures=pictures,
+        )
+        if self._target is not None:
+            self._target.write_text(text, encoding="utf-8")
 
 
 def _ran(fault: Fault, part: float, seed: int) -> Ran:

@@ -13,12 +13,14 @@ class Seen(NamedTuple):
         what: sentences for the report.
         broken: promises that were broken, with their evidence; what a naive variant loses is none.
         skipped: why it could not be done here; empty if it was.
+        harmed: of a naive variant, how many events it has lost, doubled or reordered.
     """
 
     times: int
     what: str
     broken: tuple[str, ...] = ()
     skipped: str = ""
+    harmed: int = 0
 
 
 class Scale(NamedTuple):

@@ -83,7 +83,8 @@ def _stored(url: str) -> Counter[str]:
 def _lost_replies(append: Append) -> Callable[[Scale], Seen]:
     def run(scale: Scale) -> Seen:
         told, doubled = asyncio.run(_doubled(scale, append))
-        return Seen(told, f"of {told:,} acknowledged commands {doubled:,} are stored twice or more")
+        what = f"of {told:,} acknowledged commands {doubled:,} are stored twice or more"
+        return Seen(told, what, harmed=doubled)
 
     return run
 
@@ -112,9 +113,8 @@ def everysec(scale: Scale) -> Seen:
     synced_at = end - random.Random(scale.seed).random()
     synced = max((size for at, size in sizes if at <= synced_at), default=0)
     lost = told - sum(_stored_in(_with_log_cut(data, synced)).values())
-    return Seen(
-        told, f"of {told:,} acknowledged events {lost:,} are gone: those since the last sync"
-    )
+    what = f"of {told:,} acknowledged events {lost:,} are gone: those since the last sync"
+    return Seen(told, what, harmed=lost)
 
 
 def _with_log_cut(data: Path, size: int) -> Path:
@@ -156,9 +156,8 @@ async def _competing(scale: Scale) -> Seen:
         swaps = [0]
         await asyncio.gather(*[_worker(server.url, n, view, swaps, chance) for n in range(2)])
         await setup.aclose()
-        return Seen(
-            events, f"of {events:,} events {swaps[0]:,} were applied after a later one of their row"
-        )
+        what = f"of {events:,} events {swaps[0]:,} were applied after a later one of their row"
+        return Seen(events, what, harmed=swaps[0])
     finally:
         await asyncio.to_thread(server.stop)
 

@@ -34,8 +34,10 @@ class Ran(NamedTuple):
     seconds: float
 
 
-def report(ran: Sequence[Ran], *, seed: int, part: float, load: str, pictures: str) -> str:
-    """The page as Markdown."""
+def report(
+    ran: Sequence[Ran], *, seed: int, part: float, left: int, load: str, pictures: Sequence[str]
+) -> str:
+    """The page as Markdown; ``left`` is how many faults have not been run."""
     ours = [one for one in ran if not one.fault.name.startswith("naive")]
     naive = [one for one in ran if one.fault.name.startswith("naive")]
     broken = sum(len(one.seen.broken) for one in ran)
@@ -44,7 +46,8 @@ def report(ran: Sequence[Ran], *, seed: int, part: float, load: str, pictures: s
         [
             _HEAD,
             f"Seed {seed}, {len(ran)} faults in {seconds / 60:.0f} minutes of work, scale "
-            f"{part:g} of what `make faults` does by default. Broken promises: {broken}.",
+            f"{part:g} of what `make faults` does by default. Broken promises: {broken}."
+            + (f" The campaign was stopped with {left} faults still to come." if left else ""),
             "",
             _versions(load),
             "",
@@ -60,7 +63,7 @@ def report(ran: Sequence[Ran], *, seed: int, part: float, load: str, pictures: s
             *map(_row, naive),
             "",
             *(f"{one.fault.name.removeprefix('naive ')}: {one.fault.done}\n" for one in naive),
-            pictures,
+            *(["## What callers and readers notice", "", *pictures, ""] if pictures else []),
         ]
     )
 
