@@ -13,8 +13,10 @@ from whence.projections.checkpoint import Checkpoints
 from whence.projections.generations import Succession
 from whence.projections.lease import Leases
 from whence.projections.membership import Membership
+from whence.projections.mirror import Mirror
 from whence.projections.notes import Note, Request, Skip, Skipped, encode
 from whence.projections.requests import leave
+from whence.projections.sqlstanding import Notes
 from whence.store.address import Address
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
@@ -35,6 +37,10 @@ _ROWS = ["a", ROW, "b", ROW, "c"]
 _ENTRIES = Entries([b"old"], [b"new"])
 _INDEXED = [b"old", 0, b"new"]
 _VARIES = [*_ROWS, "x/7", b"", "x/12", encode(NOTE), "x/12@3", encode(SKIP), *_INDEXED, "x/12"]
+_VARYING = {
+    "commit": _VARIES,
+    "mirror": [b"x/12", encode(NOTE), b"x/12@3", encode(SKIP)],
+}
 
 
 class Listening:
@@ -78,6 +84,8 @@ async def heard(
     assert await checkpoints.commit([(lease, change)]) == [None]
     assert isinstance(await leave(wire, store, counts.name, WAITING, REQUEST), str)
     assert await checkpoints.note_failure(lease, "a sentence") is None
+    notes = Notes([b"x/12", encode(NOTE)], [b"x/12@3", encode(SKIP)])
+    assert await Mirror(store, "counts", wire).write([lease], {0: notes}) == [None]
     assert await leases.renew([lease]) == []
     await leases.release([0])
     membership = Membership(store, "counts", "me", 60_000, wire)
@@ -122,7 +130,7 @@ def test_each_script_gets_the_keys_and_arguments_that_its_header_names(
         {"checkpoint": "cp"}.get(name, name) for name in named(script, "KEYS")
     ]
     fixed = named(script, "ARGV")
-    assert args[len(fixed) :] == (_VARIES if script == "commit" else [])
+    assert args[len(fixed) :] == _VARYING.get(script, [])
     assert len(args) >= len(fixed) > 0
 
 
