@@ -66,8 +66,10 @@ def _merged(before: RowOperation, after: RowOperation) -> RowOperation | None:
     An update needs its row, so what comes after one says nothing about whether it was there.
     """
     match before, after:
-        case Put() | Update(), Update():
-            return before._replace(values={**before.values, **after.values})
+        case Put(table, key, row), Update():
+            return Put(table, key, {**row, **after.values})
+        case Update(table, key, row), Update():
+            return Update(table, key, {**row, **after.values})
         case Put(), Add():
             values = _added(before.values, after.amounts)
             missing = after.amounts.keys() - before.values.keys()

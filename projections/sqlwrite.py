@@ -9,7 +9,7 @@ from whence.projections.batch import Step
 from whence.projections.database import Upsert, upsert
 from whence.projections.generation import Generation
 from whence.projections.pending import Pending, Writes
-from whence.projections.sql import Add, Execute, Key, SqlOperation
+from whence.projections.sql import Add, Execute, Key
 from whence.store.errors import InvalidRow
 
 # In front of a key column's name where a statement sets columns as well.
@@ -38,17 +38,14 @@ class SqlWriter:
         pending = Pending()
         for step in steps:
             for operation in step.operations:
-                self._take(connection, pending, operation)
+                if isinstance(operation, Execute):
+                    self._flush(connection, pending)
+                    statement = self._generation.mapped(operation.statement)
+                    connection.execute(statement, operation.parameters or {})
+                elif not pending.take(operation):
+                    self._flush(connection, pending)
+                    pending.take(operation)
         self._flush(connection, pending)
-
-    def _take(self, connection: Connection, pending: Pending, operation: SqlOperation) -> None:
-        if isinstance(operation, Execute):
-            self._flush(connection, pending)
-            statement = self._generation.mapped(operation.statement)
-            connection.execute(statement, operation.parameters or {})
-        elif not pending.take(operation):
-            self._flush(connection, pending)
-            pending.take(operation)
 
     def _flush(self, connection: Connection, pending: Pending) -> None:
         for table, writes in pending.clear().items():
