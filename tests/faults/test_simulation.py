@@ -61,6 +61,7 @@ def test_without_the_command_id_check_a_command_is_stored_twice(
     assert f"--seed {plan.chance}" in report(small, verdict)
 
 
+@pytest.mark.timeout(900)  # it takes some hundred seeds, and a busy machine
 def test_without_the_fence_a_zombie_applies_events_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     old = "checkpoint[1] ~= ARGV[1] or checkpoint[2] ~= ARGV[2]"
     mutated(monkeypatch, checkpoint, "COMMIT", old, "false")
