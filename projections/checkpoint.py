@@ -35,6 +35,10 @@ class Checkpoints:
         """Nothing to do: the script that gave a lease has read its checkpoint."""
         return {}
 
+    async def hold(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
+        """Nothing to do either."""
+        return {}
+
     async def commit(self, changes: Sequence[tuple[Lease, Change]]) -> list[WhenceError | None]:
         """Move views and checkpoints on, each partition for itself.
 

@@ -30,6 +30,8 @@ LOCK_MS = 5_000
 # Milliseconds after which PostgreSQL ends a transaction whose worker has stopped in the middle, so
 # that its rows do not stay locked for whoever has taken its partitions over.
 IDLE_MS = 10_000
+# Marks a connection that never writes, so it waits for nobody who does.
+_READS = "whence_reads"
 
 
 class Database:
@@ -48,6 +50,18 @@ class Database:
     def session(self) -> "Session":
         """A connection of one's own; it is made when it is first needed."""
         return Session(self, self._turn if self.is_sqlite else None)
+
+    def snapshot(self) -> "Snapshot":
+        """A connection of one's own, that reads one state; which one, its first read says."""
+        return Snapshot(self)
+
+    def told(self, error: BaseException) -> BaseException:
+        """An error as callers get it: what is no statement's fault is a DatabaseUnavailable."""
+        if isinstance(error, sqlite3.Error | DBAPIError) and is_trouble(error):
+            told = DatabaseUnavailable(self.shown, _cause(error))
+            told.__cause__ = error
+            return told
+        return error
 
     def close(self) -> None:
         """Close the connections that are left."""
@@ -82,9 +96,7 @@ class Session:
                 return self._run(work)
         except BaseException as error:
             self._drop()
-            if isinstance(error, sqlite3.Error | DBAPIError) and is_trouble(error):
-                raise DatabaseUnavailable(self._database.shown, _cause(error)) from error
-            raise
+            raise self._database.told(error)  # noqa: B904  # the cause is set
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         if self._connection is None:
@@ -94,6 +106,45 @@ class Session:
 
     def _drop(self) -> None:
         """Without the connection: after an error nobody knows in what state it is."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+
+class Snapshot:
+    """One state of a database for several reads, each in a thread; others write meanwhile."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Connection | None = None
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """What ``work`` returns. Raises DatabaseUnavailable: no answer."""
+        return await anyio.to_thread.run_sync(self._read, work)
+
+    async def close(self) -> None:
+        await anyio.to_thread.run_sync(self._drop)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            return work(self._begun())
+        except Exception as error:
+            raise self._database.told(error)  # noqa: B904  # the cause is set
+
+    def _begun(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._database.engine.connect()
+            if self._database.is_sqlite:
+                self._connection.execution_options(**{_READS: True})
+            else:
+                self._connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            self._connection.begin()
+        return self._connection
+
+    def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.invalidate()
@@ -189,7 +240,8 @@ def _sqlite(url: URL) -> Engine:
     def begin(connection: Connection) -> None:
         # A transaction that reads first and then writes may be refused; one that begins by writing
         # waits for its turn.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads = connection.get_execution_options().get(_READS, False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)

@@ -63,7 +63,7 @@ class Generation:
     def prepare(self, connection: Connection) -> bool:
         """Make what is missing; True if tables of this generation were, so that it begins anew.
 
-        The views are made with the first generation that there is, and left alone then.
+        The view of a table is made with the first generation that has it, and left alone then.
 
         Raises:
             TableMismatch: something else has a name that is needed, or a table has other columns.
@@ -88,8 +88,9 @@ class Generation:
                     f"run `whence projections rebuild {self.projection.partition(_SEPARATOR)[0]}`"
                 )
                 raise TableMismatch(self.projection, table.name, why, remedy)
-        if any(table.name not in views for table in self.declared):
-            self.switch(connection)
+        for table in self.declared:
+            if table.name not in views:
+                self._show(connection, table)
         return missing
 
     def missing(self, connection: Connection) -> list[Table]:

@@ -26,6 +26,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def hold(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
+        """As ``take``, and tables are left as they are: other code may have made them."""
+        ...
+
     async def commit(
         self, changes: Sequence[tuple[Lease, Change]]
     ) -> Sequence[WhenceError | Refused | None]:

@@ -1,6 +1,6 @@
 """View and checkpoint of a projection in a SQL database, and their mirror in Redis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import StatementError
@@ -46,13 +46,24 @@ class SqlLedger:
         self._writer = SqlWriter(self._generation)
 
     async def take(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
+        def prepare(connection: Connection) -> None:
+            if self._generation.prepare(connection):
+                self._standing.reset(connection)
+
+        return await self._take(leases, prepare)
+
+    async def hold(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
+        return await self._take(leases, lambda _: None)
+
+    async def _take(
+        self, leases: Sequence[Lease], prepare: Callable[[Connection], None]
+    ) -> Mapping[int, WhenceError]:
         if not leases:
             return {}
 
         def work(connection: Connection) -> dict[int, Notes]:
             make_ours(connection)
-            if self._generation.prepare(connection):
-                self._standing.reset(connection)
+            prepare(connection)
             return self._standing.take(connection, leases)
 
         try:

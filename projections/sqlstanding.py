@@ -74,15 +74,17 @@ class SqlStanding:
             lease.skipped = set(parse_skips(found.skipped))
         return notes
 
-    def lost(self, connection: Connection, leases: Sequence[Lease]) -> list[int]:
+    def lost(
+        self, connection: Connection, leases: Sequence[Lease], *, lock: bool = True
+    ) -> list[int]:
         """The partitions that do not stand where their leases do; the others stay locked."""
-        rows = connection.execute(
+        asked = (
             select(checkpoints.c.partition, checkpoints.c.position, checkpoints.c.epoch)
             .where(checkpoints.c.projection == self._projection)
             .where(checkpoints.c.partition.in_([x.partition for x in leases]))
             .order_by(checkpoints.c.partition)
-            .with_for_update()
         )
+        rows = connection.execute(asked.with_for_update() if lock else asked)
         found = {row.partition: (row.position, row.epoch) for row in rows}
         ours = {lease.partition: (lease.position, lease.fence) for lease in leases}
         return [n for n in found.keys() | ours.keys() if found.get(n) != ours.get(n)]

@@ -54,7 +54,7 @@ async def switch(
     try:
         with anyio.move_on_after(min(_HOLD, settings.lease_ms / 2000)):
             held = await leases.acquire(partitions, force=True)
-            await ledger.take(held)
+            await ledger.hold(held)
             await reach(store, new, await _positions(store, held))
             await _carry_skips(wire, store, old, new)
             return await succession.switch(live, number)

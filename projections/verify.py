@@ -1,59 +1,32 @@
 """Comparing two generations of a view, row by row, at the same positions of the log."""
 
-import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
 
-from whence.projections.advance import Advance
 from whence.projections.catchup import Progress
-from whence.projections.lease import Lease, Leases
-from whence.projections.ledger import Ledger, ledger_of
+from whence.projections.comparison import Comparison, Difference, Tally
+from whence.projections.lease import Lease
 from whence.projections.projection import Projector, in_redis
 from whence.projections.settings import WorkerSettings
+from whence.projections.side import Side
 from whence.store.address import CALL_TIMEOUT
-from whence.store.errors import (
-    CorruptStore,
-    InvalidSetting,
-    LeaseLost,
-    ServerRefused,
-    StoreUnavailable,
-    ViewBehind,
-)
+from whence.store.errors import StoreUnavailable, ViewBehind
 from whence.store.eventstore import EventStore
-from whence.store.wire import ConnectionLost, Wire
+from whence.store.wire import ConnectionLost
 
-# Differences that are told one by one; the rest is counted.
-MOST = 100
+if TYPE_CHECKING:
+    from whence.projections.sqlverify import SqlComparing
+
 # Rows per round trip.
 _PAGE = 500
 # Seconds that the workers of other code have to bring the live generation to where the new one is.
 _PATIENCE = 10.0
 _LOOK_EVERY = 0.05
-
-
-class Difference(NamedTuple):
-    """A field that is not the same in two generations; without ``field`` it is the whole row.
-
-    ``before`` and ``after`` are JSON values; None as well where there is no such row or field.
-    """
-
-    key: str
-    field: str
-    before: Any
-    after: Any
-
-
-class Comparison(NamedTuple):
-    """``rows`` were compared, ``different`` of them differ; ``differences`` has the first ones."""
-
-    rows: int
-    different: int
-    differences: list[Difference]
 
 
 async def compare(
@@ -68,28 +41,23 @@ async def compare(
     """Compare the live generation of a view with the one that has caught up with it.
 
     Partition by partition: both are held back, the one behind is brought to the position of the
-    other, and then their rows are read. So what differs is what the code makes different.
+    other, and then their rows are read. So what differs is what the code makes different. Of a
+    SQL view all partitions are held back at once, and its tables are read from a snapshot.
 
     Args:
         old, new: the generations; ``new`` is of this code.
         same_code: whether ``old`` is, too. If not, its workers have to bring it to where ``new``
             is.
-        progress: is told how many partitions are compared, of how many.
+        progress: is told how many partitions (of a SQL view: tables) are compared, of how many.
 
     Raises:
-        InvalidSetting: the view is in a SQL database, where SQL compares its tables.
+        TableMismatch: two tables of a SQL view have no key in common.
         ViewBehind: the live one stands still behind the new one.
         LeaseLost: somebody else compares or switches them.
         ProjectionFailed, CorruptStore: an event cannot be applied.
         StoreUnavailable, ServerRefused: the server does not answer.
     """
-    if not in_redis(old):
-        raise InvalidSetting(
-            f"{old.base} is kept in a SQL database: compare the tables of its generations with SQL",
-            field="verify",
-        )
-    settings = settings or WorkerSettings()
-    comparing = _Comparing(store, old, new, same_code, settings)
+    comparing = _comparing(store, old, new, same_code, settings or WorkerSettings())
     try:
         return await comparing.run(progress)
     except ConnectionLost as error:
@@ -99,43 +67,17 @@ async def compare(
             await comparing.close()
 
 
-class _Side:
-    """One of the two generations, under leases of this comparison."""
+def _comparing(
+    store: EventStore, old: Projector, new: Projector, same_code: bool, settings: WorkerSettings
+) -> "_Comparing | SqlComparing":
+    if in_redis(new):
+        return _Comparing(store, old, new, same_code, settings)
+    from whence.projections.sqlprojection import SqlProjection  # noqa: PLC0415  # an extra
+    from whence.projections.sqlverify import SqlComparing  # noqa: PLC0415
 
-    def __init__(
-        self, store: EventStore, generation: Projector, wire: Wire, settings: WorkerSettings
-    ) -> None:
-        self._store = store
-        self._batch = settings.batch
-        self.name = generation.name
-        owner = f"verify:{secrets.token_hex(4)}"
-        self.leases = Leases(store, generation.name, owner, settings.lease_ms, wire)
-        self._ledger: Ledger = ledger_of(store, generation, wire)
-        self._advance = Advance(store, generation, self._ledger, settings)
-
-    async def take(self, number: int) -> Lease:
-        (lease,) = await self.leases.acquire([number], force=True)
-        return lease
-
-    async def bring(self, lease: Lease, position: int) -> None:
-        """Apply the events up to a position."""
-        while lease.position < position:
-            pointers = await self._store.pointers(
-                lease.partition, after=lease.position, before=position + 1, limit=self._batch
-            )
-            if not pointers:
-                raise CorruptStore(
-                    f"the feed of partition {lease.partition} ends at {lease.position}, before the "
-                    f"position {position} of {self.name}: events were lost on the server"
-                )
-            _, errors = await self._advance.apply([(lease, pointers)])
-            for error in errors.values():
-                raise error
-
-    async def keep(self, lease: Lease) -> None:
-        """Raises LeaseLost."""
-        if await self.leases.renew([lease]):
-            raise LeaseLost(self.name, lease.partition)
+    assert isinstance(old, SqlProjection), "every other one is in Redis"
+    assert isinstance(new, SqlProjection), "every other one is in Redis"
+    return SqlComparing(store, old, new, same_code, settings)
 
 
 class _Comparing:
@@ -150,12 +92,10 @@ class _Comparing:
         self._store = store
         self._same_code = same_code
         self._wire = store.address.wire()
-        self._old = _Side(store, old, self._wire, settings)
-        self._new = _Side(store, new, self._wire, settings)
+        self._old = Side(store, old, self._wire, settings)
+        self._new = Side(store, new, self._wire, settings)
         self._keep_every = settings.lease_ms / 3000
-        self._rows = 0
-        self._different = 0
-        self._found: list[Difference] = []
+        self._tally = Tally()
 
     async def run(self, progress: Progress | None) -> Comparison:
         partitions = self._store.keys.partitions
@@ -164,48 +104,52 @@ class _Comparing:
                 await self._compare(number, leases)
             if progress is not None:
                 progress(number + 1, partitions)
-        return Comparison(self._rows, self._different, self._found)
+        return self._tally.comparison()
 
     async def close(self) -> None:
-        await self._wire.close()
+        try:
+            await self._old.close()
+            await self._new.close()
+        finally:
+            await self._wire.close()
 
     @asynccontextmanager
     async def _level(self, number: int) -> AsyncGenerator[tuple[Lease, Lease]]:
         """Hold a partition of both at one position."""
         try:
-            new = await self._new.take(number)
+            new = (await self._new.hold([number], prepare=False))[number]
             old = await self._passed(new)
             head = await self._store.feed_head(number)
-            await self._new.bring(new, min(old.position, head))
+
+            async def keep() -> None:
+                await self._old.keep([old])
+
+            await self._new.bring({number: new}, {number: min(old.position, head)}, keep)
             yield old, new
         finally:
             with anyio.move_on_after(CALL_TIMEOUT, shield=True):
-                await self._release(number)
+                await self._old.release([number])
+                await self._new.release([number])
 
     async def _passed(self, new: Lease) -> Lease:
         """The lease of the live generation, where it is not behind the new one any more."""
         give_up = time.monotonic() + _PATIENCE
+        number = new.partition
+
+        async def keep() -> None:
+            await self._new.keep([new])
+
         while True:
-            old = await self._old.take(new.partition)
+            old = (await self._old.hold([number], prepare=False))[number]
             if self._same_code:
-                await self._old.bring(old, new.position)
+                await self._old.bring({number: old}, {number: new.position}, keep)
             if old.position >= new.position:
                 return old
-            await self._old.leases.release([new.partition])
+            await self._old.release([number])
             if time.monotonic() >= give_up:
-                raise ViewBehind(
-                    self._old.name, new.partition, new.position, old.position, _PATIENCE
-                )
-            await self._new.keep(new)
+                raise ViewBehind(self._old.name, number, new.position, old.position, _PATIENCE)
+            await keep()
             await anyio.sleep(_LOOK_EVERY)
-
-    async def _release(self, number: int) -> None:
-        """A lease that cannot be given back ends by itself."""
-        try:
-            await self._old.leases.release([number])
-            await self._new.leases.release([number])
-        except (ConnectionLost, StoreUnavailable, ServerRefused):
-            pass
 
     async def _compare(self, number: int, leases: tuple[Lease, Lease]) -> None:
         keep_at = time.monotonic() + self._keep_every
@@ -221,8 +165,8 @@ class _Comparing:
 
     async def _keep(self, leases: tuple[Lease, Lease]) -> None:
         old, new = leases
-        await self._old.keep(old)
-        await self._new.keep(new)
+        await self._old.keep([old])
+        await self._new.keep([new])
 
     async def _pages(
         self, number: int, here: str, there: str
@@ -245,16 +189,9 @@ class _Comparing:
     def _note(self, key: bytes, mine: bytes, other: bytes | None, *, first: bool) -> None:
         """Count a row; in the second round only those that the first one could not know."""
         if first:
-            self._rows += 1
-            found = _differences(key.decode(), mine, other)
+            self._tally.add(_differences(key.decode(), mine, other))
         elif other is None:
-            self._rows += 1
-            found = [Difference(key.decode(), "", None, msgspec.json.decode(mine))]
-        else:
-            return
-        if found:
-            self._different += 1
-            self._found += found[: MOST - len(self._found)]
+            self._tally.add([Difference(key.decode(), "", None, msgspec.json.decode(mine))])
 
 
 def _differences(key: str, before: bytes, after: bytes | None) -> list[Difference]:

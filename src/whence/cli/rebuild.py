@@ -12,10 +12,11 @@ from whence.cli.progress import counting
 from whence.cli.settings import find_domain, server
 from whence.cli.sqlviews import opened, sql_option
 from whence.projections import rebuild as views
+from whence.projections.comparison import Comparison
 from whence.projections.generations import generations
 from whence.projections.projection import Projector
 from whence.projections.rebuild import RebuildReport
-from whence.projections.verify import Comparison, compare
+from whence.projections.verify import compare
 
 _DIFFERENCES = ("key", "field", "before", "after")
 
@@ -105,7 +106,13 @@ def _say_compared(comparison: Comparison) -> None:
             (one.key, one.field or "(row)", text.value(one.before), text.value(one.after))
             for one in comparison.differences
         ]
-        text.say_table([_DIFFERENCES, *cells])
+        rows: list[tuple[str, ...]] = [_DIFFERENCES, *cells]
+        if any(one.table for one in comparison.differences):
+            tables = ["table", *(one.table for one in comparison.differences)]
+            rows = [(table, *row) for table, row in zip(tables, rows, strict=True)]
+        text.say_table(rows)
+    for found in comparison.left_out:
+        text.say(f"Not compared: {found}")
     of = f"of {comparison.rows:,} rows"
     click.echo(f"{comparison.different:,} {of} differ")
 
