@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 import anyio
 from sqlalchemy import Connection
@@ -65,8 +66,7 @@ class SqlComparing:
 
     async def run(self, progress: Progress | None) -> Comparison:
         """Raises as ``compare`` does; progress is told how many tables are compared."""
-        async with self._level() as (old, new):
-            await self._snapshot.read(lambda connection: self._check(connection, old, new))
+        await self._take_snapshot()
         tally = Tally()
         for number, pair in enumerate(self._pairs):
             async with aclosing(pair.compare(self._snapshot)) as pages:
@@ -84,6 +84,20 @@ class SqlComparing:
             await self._new.close()
         finally:
             await self._wire.close()
+
+    async def _take_snapshot(self) -> None:
+        """A worker that is about to take a partition may come in between; then once more."""
+        give_up = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                async with self._level() as (old, new):
+                    await self._snapshot.read(partial(self._check, old, new))
+            except LeaseLost:
+                if time.monotonic() >= give_up:
+                    raise
+                await self._snapshot.close()
+            else:
+                return
 
     @asynccontextmanager
     async def _level(self) -> AsyncGenerator[tuple[Held, Held]]:
@@ -138,7 +152,7 @@ class SqlComparing:
             if found[number] < position:
                 raise ViewBehind(self._old.name, number, position, found[number], _PATIENCE)
 
-    def _check(self, connection: Connection, old: Held, new: Held) -> None:
+    def _check(self, old: Held, new: Held, connection: Connection) -> None:
         """The snapshot has both where they are held. Raises LeaseLost."""
         for side, held in ((self._old, old), (self._new, new)):
             standing = SqlStanding(side.name, self._store.identity.uuid)
