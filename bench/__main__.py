@@ -19,6 +19,7 @@ from bench import (
     projection,
     reads,
     rebuild,
+    workers,
 )
 from bench.figure import Figure
 from whence.cli.running import relax_gc
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "bulk": bulk.figures,
     "load": load.figures,
     "projection": projection.figures,
+    "workers": workers.figures,
     "rebuild": rebuild.figures,
     "freshness": freshness.figures,
     "memory": memory.figures,

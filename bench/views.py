@@ -3,7 +3,8 @@
 A view with a new name is empty: so each round begins at the first event, and forgets nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from hashlib import pbkdf2_hmac
 from typing import Any
 
 from sqlalchemy import Column, Integer, MetaData, String, Table
@@ -20,9 +21,13 @@ from examples.orders.domain import (
 )
 from whence import Domain, Event, Projection, Recorded, Views, on
 from whence.projections.readmodel import ReadModel
+from whence.projections.views import Operation
 from whence.sql import Sql, SqlProjection
 
 NewView = Callable[[str], ReadModel]
+
+# Rounds of a hash: some 50 µs.
+THOUGHT = 30
 
 
 def noop(name: str) -> ReadModel:
@@ -41,6 +46,17 @@ def redis(name: str) -> ReadModel:
     class Listed(OrderList, name=name): ...
 
     return _model(Listed)
+
+
+def laborious(name: str) -> ReadModel:
+    """The same list, by handlers that take the worker's time and not the server's."""
+
+    class Weighed(OrderList, name=name):
+        def handle(self, record: Recorded) -> Sequence[Operation]:
+            pbkdf2_hmac("sha256", record.data, b"", THOUGHT)
+            return super().handle(record)
+
+    return _model(Weighed)
 
 
 def sqlite(name: str) -> ReadModel:

@@ -14,6 +14,7 @@ from unittest import mock
 from redis import utils
 
 from tests.faults.simulation.loop import VirtualLoop
+from tests.faults.simulation.scopes import numbered_scopes
 
 # Seconds since 1970 at the beginning of every simulation.
 EPOCH = 1_800_000_000.0
@@ -68,6 +69,7 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
         with contextlib.ExitStack() as stack:
             for patch in replaced:
                 stack.enter_context(patch)
+            stack.enter_context(numbered_scopes())
             yield
     finally:
         random.setstate(state)

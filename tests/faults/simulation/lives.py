@@ -9,12 +9,12 @@ from tests.faults.commander import Commander, Task, Work
 from tests.faults.domain import model
 from tests.faults.history import Attempt, MemoryRecorder
 from tests.faults.simulation.plan import LEASE_MS, Plan
-from tests.faults.simulation.view import read_model
+from tests.faults.simulation.view import new_read_model
 from whence import Runtime, open_store
 from whence.projections.rebuild import rebuild
 from whence.projections.settings import WorkerSettings
 from whence.projections.worker import Worker
-from whence.store.errors import LeaseLost, ServerRefused, StoreUnavailable
+from whence.store.errors import LeaseLost, ServerRefused, StoreUnavailable, ViewHalted
 from whence.store.eventstore import EventStore
 from whence.store.wire import ConnectionLost
 
@@ -97,11 +97,15 @@ async def opened(plan: Plan) -> AsyncGenerator[EventStore]:
 async def work(plan: Plan) -> None:
     """Keep the view up to date, until the process ends."""
     async with opened(plan) as store:
-        await Worker(store, read_model, settings=SETTINGS).run()
+        await Worker(store, new_read_model(), settings=SETTINGS).run()
 
 
 async def rebuild_once(plan: Plan) -> None:
-    """Make the view anew; whatever stops it, the workers go on from there."""
+    """Make the view anew; whatever stops it, the workers go on from there.
+
+    A log that is rolled back under the new generation stops it loudly, as it does any view.
+    """
+    expected = (*TROUBLE, LeaseLost, *((ViewHalted,) if plan.rolls_back else ()))
     async with opened(plan) as store:
-        with contextlib.suppress(*TROUBLE, LeaseLost):
-            await rebuild(store, read_model.projection("tally"), settings=SETTINGS)
+        with contextlib.suppress(*expected):
+            await rebuild(store, new_read_model().projection("tally"), settings=SETTINGS)

@@ -29,7 +29,12 @@ class Tally(Projection[TallyRow], on_failure="halt"):
         views.update(record.id, lambda row: after(row, record.version, data), start=TallyRow())
 
 
-read_model = ReadModel([Tally], model.events)
+def new_read_model() -> ReadModel:
+    """As a process makes it when it starts: what it remembers of generations is its own."""
+    return ReadModel([Tally], model.events)
+
+
+read_model = new_read_model()
 tally = read_model.projection("tally")
 
 

@@ -19,7 +19,7 @@ from tests.faults.simulation.network import CALM, Network
 from tests.faults.simulation.plan import LEASE_MS, Mishap, Plan
 from tests.faults.simulation.rollback import roll_back, standings
 from tests.faults.simulation.server import Server
-from tests.faults.simulation.view import differences, tally
+from tests.faults.simulation.view import differences, new_read_model
 from whence.projections.query import find
 from whence.projections.status import status
 from whence.store.eventstore import EventStore
@@ -73,6 +73,7 @@ class World:
         self.commanding: dict[int, asyncio.Task[Any]] = {}
         self.rebuilding: list[asyncio.Task[Any]] = []
         self.failures: list[str] = []
+        self.tally = new_read_model().projection("tally")
         self.trace = 0
 
     # Processes
@@ -178,7 +179,7 @@ class World:
             for task in self.working.values():
                 task.cancel()
             await asyncio.wait(self.working.values(), timeout=FAREWELL)
-            page = await find(store, tally, limit=1_000)
+            page = await find(store, self.tally, limit=1_000)
             log = await log_of(store)
             silent = [number for number in range(self.plan.partitions) if number not in halted]
             return log, differences(dict(page.rows), log, store.keys, silent)
@@ -205,7 +206,7 @@ class World:
             await asyncio.sleep(3 * LEASE_MS / 1000)
         give_up = self.loop.time() + VIEWS_WITHIN
         while True:
-            found = await status(store, tally)
+            found = await status(store, self.tally)
             halted = [each.partition for each in found if each.failure]
             # Ahead of a log that was rolled back is not at its head either.
             behind = [each for each in found if each.position != each.head and not each.failure]
