@@ -9,6 +9,9 @@ from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_pointers
 from whence.store.ids import entry_id
 
+# Of a checkpoint.
+_STANDING = ("position", "anchor", "log")
+
 
 async def check_anchors(
     store: EventStore, projection: str, leases: Sequence[Lease]
@@ -51,6 +54,24 @@ async def check_anchors(
                 records[0].anchor if records else "no event",
             )
     return errors
+
+
+async def stands_astray(store: EventStore, projection: str) -> bool:
+    """Whether a view that nobody need hold has come to an event that is not in the log any more.
+
+    Raises:
+        StoreUnavailable, ServerRefused: the server cannot be read.
+    """
+    numbers = range(store.keys.partitions)
+    replies = await store.ask_many(
+        [("HMGET", store.keys.checkpoint(n, projection), *_STANDING) for n in numbers]
+    )
+    begun = [
+        Lease(number, 0, int(position), anchor.decode(), log.decode(), ends_at=0.0)
+        for number, (position, anchor, log) in zip(numbers, replies, strict=True)
+        if log is not None
+    ]
+    return bool(await check_anchors(store, projection, begun))
 
 
 def _stands_on(lease: Lease, event: Fetched) -> bool:

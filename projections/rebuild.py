@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from whence.projections.anchor import stands_astray
 from whence.projections.catchup import Progress, catch_up, followed
 from whence.projections.generations import Generations, Succession
 from whence.projections.projection import Projector
@@ -47,7 +48,8 @@ async def rebuild(
     Readers see the one that is live until then, and workers keep it up to date. They help to build
     the next one, if their code has the same version; without any, this call does it alone. When it
     is stopped or fails, the generation stays, and is built by the workers: a later call goes on
-    with it. So do two calls at once. The one that was live is kept, see ``rollback``.
+    with it, or begins another one if the log was rolled back under it. So do two calls at once. The
+    one that was live is kept, see ``rollback``.
 
     What was parked is tried again and may be parked anew; what a person has skipped stays skipped,
     unless ``forget_skips``, which counts only when the generation is begun.
@@ -65,7 +67,7 @@ async def rebuild(
     began = time.monotonic()
     settings = settings or WorkerSettings()
     succession = Succession(store, projection)
-    number, resumed = await succession.begin("person", forget_skips=forget_skips)
+    number, resumed = await _begin(store, projection, succession, forget_skips=forget_skips)
     new = projection.generation(number)
     live = await _bring(store, projection, number, settings, progress, check)
     await succession.sweep()
@@ -157,6 +159,17 @@ def kept(projection: Projector, found: Generations) -> int:
             "has no previous generation: it was not made anew yet, or what was before is dropped",
         )
     return found.previous
+
+
+async def _begin(
+    store: EventStore, projection: Projector, succession: Succession, *, forget_skips: bool
+) -> tuple[int, bool]:
+    """The number of the generation to build, and whether somebody else had begun it."""
+    while True:
+        number, resumed = await succession.begin("person", forget_skips=forget_skips)
+        if not resumed or not await stands_astray(store, projection.generation(number).name):
+            return number, resumed
+        await succession.retire(number)
 
 
 async def _bring(

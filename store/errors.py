@@ -491,7 +491,8 @@ class AnchorMismatch(CorruptStore):
         super().__init__(
             f"projection {projection} has applied {was} at position {position} of partition "
             f"{partition}, where the log now has {found}: the log was rolled back under it (a "
-            f"restored backup, a failover); run `whence projections rebuild {projection}`"
+            f"restored backup, a failover); run `whence projections rebuild "
+            f"{projection.partition('@')[0]}`"
         )
 
 
