@@ -391,6 +391,27 @@ class TestARebuildThatIsStopped:
             assert (report.generation, report.resumed, report.live) == (2, True, True)
             assert await events_in(store) == EVENTS
 
+    async def test_begins_anew_where_the_log_was_rolled_back_under_it(
+        self, store: EventStore
+    ) -> None:
+        async def not_yet(*_: Projector) -> bool:
+            return False
+
+        lost = parcel(1)
+        await record(store, lost, Sent("Riga"), Weighed(1))
+        built = await rebuild(store, counts, settings=QUICK, check=not_yet)
+        assert (built.generation, built.live) == (2, False)
+        resumed = await rebuild(store, counts, settings=QUICK, check=not_yet)
+        assert (resumed.generation, resumed.resumed) == (2, True)
+        # As a restored backup: the partition has other events than the new generation has passed.
+        feed = store.keys.feed(store.keys.partition(lost))
+        await store.ask("DEL", feed, store.keys.stream(lost))
+        await record(store, lost, Sent("Oslo"))
+
+        report = await rebuild(store, counts, settings=QUICK)
+        assert (report.generation, report.resumed, report.live) == (3, False, True)
+        assert await events_in(store) == 1
+
     async def test_by_an_event_that_cannot_be_applied_names_it(self, store: EventStore) -> None:
         class Halting(Parcels, name="parcels", on_failure="halt"):
             pass
