@@ -5,12 +5,21 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from whence.projections import checkpoint
+from whence.projections.anchor import check_anchors
 from whence.projections.batch import Change
 from whence.projections.fetch import fetch_all
+from whence.projections.holding import NO_ANSWER
 from whence.projections.lease import Lease
 from whence.projections.notes import encode
 from whence.reactions.timer import Timer, TimerId, encode_timer
-from whence.store.errors import CorruptStore, LeaseLost, ServerRefused, WhenceError
+from whence.store.errors import (
+    AnchorMismatch,
+    CorruptStore,
+    LeaseLost,
+    ReactionAstray,
+    ServerRefused,
+    WhenceError,
+)
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_pointers
 from whence.store.script import Script, ScriptCall, run_scripts
@@ -43,8 +52,9 @@ class Due(NamedTuple):
 class Checkpoints:
     """The checkpoints and timers of one reaction.
 
-    Every method raises ConnectionLost or StoreUnavailable when an answer is lost: then nobody knows
-    what was written, and only a new lease tells. ServerRefused: the server said no.
+    Every method but ``note_failure`` raises ConnectionLost or StoreUnavailable when an answer is
+    lost: then nobody knows what was written, and only a new lease tells. ServerRefused: the server
+    said no.
     """
 
     def __init__(self, store: EventStore, reaction: str, wire: Wire) -> None:
@@ -87,6 +97,14 @@ class Checkpoints:
             ]
             calls.append(ScriptCall(BEGIN, keys, [*place, self._store.identity.uuid, mode]))
         await self._run(calls)
+
+    async def check(self, leases: Sequence[Lease]) -> Mapping[int, CorruptStore]:
+        """What is wrong, by partition; empty when all stand on events that the log still has.
+
+        There is no rebuild of a reaction, so a mismatch is told in words of its own.
+        """
+        errors = await check_anchors(self._store, self._reaction, leases)
+        return {number: _astray(error) for number, error in errors.items()}
 
     async def commit(
         self, lease: Lease, change: Change, timers: Mapping[TimerId, Timer | None]
@@ -167,8 +185,14 @@ class Checkpoints:
         self._check_fence(lease, answer)
 
     async def note_failure(self, lease: Lease, failure: str) -> WhenceError | None:
-        """Write down why a partition stands still, until its next commit."""
-        return await self._noting.note_failure(lease, failure)
+        """Write down why a partition stands still, until its next commit.
+
+        It is None as well when there is no answer: whatever is wrong now, it will be found again.
+        """
+        try:
+            return await self._noting.note_failure(lease, failure)
+        except NO_ANSWER:
+            return None
 
     def _all_keys(self, partition: int) -> list[Arg]:
         keys = self._keys
@@ -196,3 +220,9 @@ class Checkpoints:
             if isinstance(answer, ServerError):
                 raise ServerRefused(f"{call.script.name}.lua on {call.keys[0]!s}", str(answer))
         return answers
+
+
+def _astray(error: CorruptStore) -> CorruptStore:
+    if not isinstance(error, AnchorMismatch):
+        return error
+    return ReactionAstray(error.projection, error.partition, error.position, error.was, error.found)

@@ -1,6 +1,5 @@
 """One worker and one reaction: the loop that answers events as they come, and timers in time."""
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -9,12 +8,12 @@ from anyio.abc import TaskGroup
 
 from whence.actors.runtime import Runtime
 from whence.projections.fetch import fetch_all
+from whence.projections.holding import NO_ANSWER, Holding
 from whence.projections.lease import Lease
 from whence.projections.settings import WorkerSettings
 from whence.reactions.alarms import Alarms
 from whence.reactions.checkpoint import Checkpoints
 from whence.reactions.delivery import Delivery
-from whence.reactions.holding import NO_ANSWER, Holding
 from whence.reactions.reaction import Reaction
 from whence.reactions.reactor import Reactor
 from whence.reactions.retries import Retries
@@ -25,8 +24,6 @@ from whence.store.errors import CorruptStore, LeaseLost, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, check_contiguous
 from whence.store.wire import ConnectionLost
-
-log = logging.getLogger("whence.reactions")
 
 # Of a partition, how many aggregates are worked on side by side.
 BESIDE = 64
@@ -77,17 +74,26 @@ class Follower:
             settings,
             self._reactor.limit,
         )
-        self._holding = Holding(store, self._name, self._checkpoints, owner, settings, self._wire)
+        self._holding = Holding(
+            store,
+            "reaction",
+            self._name,
+            owner,
+            settings,
+            self._wire,
+            partitions=range(store.keys.partitions),
+            begin=self._checkpoints.check,
+            note_failure=self._checkpoints.note_failure,
+        )
         self._busy: set[int] = set()
         self._begun = reaction.start == "beginning"
         self._look_at = 0.0
-        self._trouble = ""  # what was logged last, until it is over
 
     async def run(self) -> None:
         """Follow until cancelled; then give the leases back."""
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._keep_leases)
+                tasks.start_soon(self._holding.keep)
                 await self._follow(tasks)
         finally:
             with anyio.move_on_after(_FAREWELL, shield=True):
@@ -98,20 +104,21 @@ class Follower:
         while True:
             try:
                 await self._round(tasks)
-            except (*NO_ANSWER, CorruptStore) as error:
-                self._lose_all(error)
+            except NO_ANSWER as error:
+                self._holding.lose_all(error)
+                self._look_at = 0.0
                 await anyio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 pause = _FIRST_PAUSE
-                self._recovered()
+                self._holding.recovered()
 
     async def _round(self, tasks: TaskGroup) -> None:
         """Look after the partitions if it is time, then give work to those that have some."""
         if time.monotonic() >= self._look_at:
             await self._look()
         quiet: list[Lease] = []
-        for lease in self._holding.quiet(self._busy):
+        for lease in self._holding.active(self._busy):
             timely = time.monotonic() >= self._alarms.look_at(lease.partition)
             if timely or self._retries.due(lease) is not None:
                 self._start(tasks, lease, ())
@@ -124,6 +131,7 @@ class Follower:
         if not self._begun:
             await self._checkpoints.begin_now()
             self._begun = True
+        await self._holding.compare(self._holding.active(self._busy))
         taken = await self._holding.look(self._busy)
         for lease in taken:
             self._alarms.take(lease.partition)
@@ -205,42 +213,15 @@ class Follower:
         if outcome is not None:
             change, timers = outcome
             await self._checkpoints.commit(lease, change, timers)
-            self._holding.moved(lease)
+            self._holding.moved(lease.partition)
             self._alarms.expect(lease.partition, timers)
             work.report(change.notes)
         if work.failure is not None:
             raise work.failure
 
-    # Trouble
-
-    def _lose_all(self, error: Exception) -> None:
-        if str(error) != self._trouble:
-            log.warning("reaction %s goes back to its checkpoints: %s", self._name, error)
-        self._trouble = str(error)
-        self._holding.lose_all()
-        self._look_at = 0.0
-
-    def _recovered(self) -> None:
-        if self._trouble:
-            log.info("reaction %s goes on", self._name)
-            self._trouble = ""
-
-    # Leases
-
-    async def _keep_leases(self) -> None:
-        while True:
-            await anyio.sleep(self._settings.lease_ms / 3000)
-            try:
-                await self._holding.renew()
-            except NO_ANSWER as error:
-                # The leases end by themselves, and the reading loop has noticed as well.
-                log.warning("reaction %s could not renew its leases: %s", self._name, error)
-
     async def _farewell(self) -> None:
         try:
             await self._holding.leave()
-        except NO_ANSWER as error:
-            log.warning("reaction %s could not give its leases back: %s", self._name, error)
         finally:
             await self._reading.close()
             await self._wire.close()
