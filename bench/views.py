@@ -26,8 +26,8 @@ from whence.sql import Sql, SqlProjection
 
 NewView = Callable[[str], ReadModel]
 
-# Rounds of a hash: some 50 µs.
-THOUGHT = 30
+# Rounds of a hash: some 100 µs.
+THOUGHT = 150
 
 
 def noop(name: str) -> ReadModel:

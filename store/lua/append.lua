@@ -127,6 +127,7 @@ local function position_of(key)
   end
   return position
 end
+
 -- The entries after a version that carry a command id, at most count of them; nil without any.
 local function stored_by(key, expected, command, count)
   local entries = redis.call('XRANGE', key, id_of(expected + 1), id_of(expected + count))
@@ -169,6 +170,7 @@ local function moments(last, first, count)
   end
   return begin, last
 end
+
 -- What a command id has stored: body, version of its first event, their number; or nil.
 local memories = {}
 local function known(memory)
