@@ -160,7 +160,8 @@ class Holding:
             lease.position,
             pause / 1000,
             error,
-            exc_info=error.__cause__,
+            # Of a server that is away the sentence says it all.
+            exc_info=None if isinstance(error, StoreUnavailable) else error.__cause__,
         )
         refusal = await self._note_failure(lease, str(error))
         if isinstance(refusal, LeaseLost):
