@@ -166,12 +166,19 @@ async def open_database(url: str) -> AsyncGenerator[Database]:
     """
     database = Database(parse_url(url))
     try:
-        session = database.session()
-        await session.transaction(lambda connection: connection.exec_driver_sql("SELECT 1").all())
-        await session.close()
+        await _ask(database)
         yield database
     finally:
         database.close()
+
+
+async def _ask(database: Database) -> None:
+    """Read, for whoever writes to a SQLite file just now must not keep others from opening it."""
+    snapshot = database.snapshot()
+    try:
+        await snapshot.read(lambda connection: connection.exec_driver_sql("SELECT 1").all())
+    finally:
+        await snapshot.close()
 
 
 def parse_url(text: str) -> URL:

@@ -20,6 +20,7 @@ from tests.projections.applied import (
 )
 from tests.projections.appliedtable import applied_table, places_in_table
 from tests.projections.domain import Weighed, parcel, record
+from tests.projections.sqldomain import is_held
 from whence.projections.projection import Projector
 from whence.projections.status import owner_counts, status, wait_until_caught_up
 from whence.store.errors import OutcomeUnknown, ServerRefused, StoreUnavailable
@@ -71,8 +72,25 @@ class Crew:
         process.terminate()
         assert await anyio.to_thread.run_sync(process.wait, _PATIENCE) == 0
 
-    def pause(self, pid: int) -> None:
-        os.kill(pid, signal.SIGSTOP)
+    async def pause(self, pid: int) -> None:
+        """Stop a worker where the others can do without it.
+
+        Stopped within a transaction it would hold a SQLite file, as docs/sql.md says: of that,
+        ``pause_within_transaction``.
+        """
+        await self._pause(pid, within_transaction=False)
+
+    async def pause_within_transaction(self, pid: int) -> None:
+        """Stop a worker, the only one at work, while it holds the SQLite file."""
+        await self._pause(pid, within_transaction=True)
+
+    async def _pause(self, pid: int, *, within_transaction: bool) -> None:
+        with anyio.fail_after(_PATIENCE):
+            os.kill(pid, signal.SIGSTOP)
+            while await anyio.to_thread.run_sync(is_held, self._sql_url) != within_transaction:
+                self.wake(pid)
+                await anyio.sleep(self._chance.random() / 50)
+                os.kill(pid, signal.SIGSTOP)
 
     def wake(self, pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
@@ -86,18 +104,24 @@ class Crew:
 
     async def until_shared_by(self, pids: list[int]) -> None:
         """Wait until these workers have the partitions, evenly, and move on with them."""
+        for view in self._views:
+            await self.until_view_shared_by(view, pids)
+
+    async def until_view_shared_by(self, view: Projector, pids: list[int]) -> None:
+        """The same of one view."""
         floor, rest = divmod(self._store.keys.partitions, len(pids))
         even = [floor] * (len(pids) - rest) + [floor + 1] * rest
-        for view in self._views:
-            shares: dict[int, int] = {}
-            try:
-                with anyio.fail_after(_PATIENCE):
-                    while shares.keys() != set(pids) or sorted(shares.values()) != even:
-                        await anyio.sleep(0.02)
-                        shares = await self._shares(view) or shares
-                    await self._until_moved_on(view)
-            except TimeoutError:
-                raise AssertionError(f"{view.name}: {shares} is no even share of {pids}") from None
+        shares: dict[int, int] = {}
+        moved = "is no even share of"
+        try:
+            with anyio.fail_after(_PATIENCE):
+                while shares.keys() != set(pids) or sorted(shares.values()) != even:
+                    await anyio.sleep(0.02)
+                    shares = await self._shares(view) or shares
+                moved = "stands still under"
+                await self._until_moved_on(view)
+        except TimeoutError:
+            raise AssertionError(f"{view.name}: {shares} {moved} {pids}") from None
 
     async def _shares(self, view: Projector) -> dict[int, int] | None:
         with suppress(*_AWAY):
@@ -107,11 +131,12 @@ class Crew:
 
     async def _until_moved_on(self, view: Projector) -> None:
         """So many events are applied that most partitions have seen one since."""
-        enough = await self._count(view) + self._store.keys.partitions
-        while await self._count(view) < enough:
+        enough = await self.count(view) + self._store.keys.partitions
+        while await self.count(view) < enough:
             await anyio.sleep(0.02)
 
-    async def _count(self, view: Projector) -> int:
+    async def count(self, view: Projector) -> int:
+        """How many events are applied."""
         while True:
             with suppress(*_AWAY):
                 return sum(map(len, (await self._places(view)).values()))

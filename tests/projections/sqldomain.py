@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from sqlalchemy import Column, Index, Integer, MetaData, String, Table, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from tests.projections.domain import Delivered, Sent, Weighed, events
 from whence.projections.database import parse_url
@@ -10,6 +11,8 @@ from whence.projections.projection import Projector, on
 from whence.projections.readmodel import ReadModel
 from whence.sql import Sql, SqlProjection
 from whence.store.recorded import Recorded
+
+_PATIENCE = 2  # seconds, of which a transaction takes some thousandths
 
 metadata = MetaData()
 parcels = Table(
@@ -101,3 +104,18 @@ def rows(url: str, query: str) -> list[tuple[Any, ...]]:
             return [tuple(row) for row in connection.execute(text(query))]
     finally:
         engine.dispose()
+
+
+def is_held(url: str) -> bool:
+    """Whether somebody has begun to write to a SQLite file and does not come to the end of it."""
+    if not url.startswith("sqlite"):
+        return False
+    engine = create_engine(parse_url(url), connect_args={"timeout": _PATIENCE})
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError:
+        return True
+    finally:
+        engine.dispose()
+    return False

@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from tests.faults.proxy import proxy_to
-from tests.projections.applied import differences
+from tests.projections.applied import applied, differences
+from tests.projections.appliedtable import applied_table
 from tests.projections.crew import crew_at_work
 from whence.store.embedded import EmbeddedServer
 from whence.store.eventstore import open_store
@@ -33,7 +34,7 @@ async def test_workers_that_come_are_killed_paused_and_sent_away(
         second, third, fourth = crew.hire(3)
         await crew.until_shared_by([first, second, third, fourth])
 
-        crew.pause(second)  # for longer than its leases: the others have all of it
+        await crew.pause(second)  # for longer than its leases: the others have all of it
         await crew.until_shared_by([first, third, fourth])
         crew.wake(second)
         await crew.until_shared_by([first, second, third, fourth])
@@ -68,7 +69,7 @@ async def test_with_lost_replies_and_a_server_that_is_killed_in_the_midst(
             await anyio.to_thread.run_sync(server.stop)
             server = await anyio.to_thread.run_sync(EmbeddedServer.start, tmp_path / "data")
             await crew.until_shared_by([second, third, fourth])
-            crew.pause(second)
+            await crew.pause(second)
             await crew.until_shared_by([third, fourth])
             crew.wake(second)
             crew.kill(third)
@@ -77,6 +78,33 @@ async def test_with_lost_replies_and_a_server_that_is_killed_in_the_midst(
         assert proxy.lost > 0
     finally:
         server.stop()
+
+
+async def test_a_worker_that_is_stopped_while_it_holds_a_sqlite_file(
+    valkey_url: str, namespace: str, sqlite_url: str
+) -> None:
+    """Nobody else can write, and when it goes on, or is killed, each event is applied once."""
+    seed = random.randrange(2**32)
+    async with (
+        open_store(valkey_url, namespace=namespace, partitions=PARTITIONS) as store,
+        crew_at_work(store, valkey_url, seed, sqlite_url) as crew,
+    ):
+        (first,) = crew.hire(1)
+        await crew.until_shared_by([first])
+        await crew.pause_within_transaction(first)
+        applied_by_then = await crew.count(applied_table)
+        (second,) = crew.hire(1)
+        await crew.until_view_shared_by(applied, [second])
+        assert await crew.count(applied_table) == applied_by_then
+        crew.wake(first)
+        await crew.until_shared_by([first, second])
+
+        await crew.dismiss(second)
+        await crew.until_shared_by([first])
+        await crew.pause_within_transaction(first)
+        crew.kill(first)
+        (third,) = crew.hire(1)
+        await crew.until_shared_by([third])
 
 
 class TestTheChecker:
