@@ -15,8 +15,11 @@ from whence.projections.share import Share
 from whence.store.errors import (
     CorruptStore,
     LeaseLost,
+    ProjectionFailed,
+    ReactionFailed,
     ServerRefused,
     StoreUnavailable,
+    UpcastFailed,
     WhenceError,
 )
 from whence.store.eventstore import EventStore
@@ -24,6 +27,9 @@ from whence.store.wire import ConnectionLost, Wire
 
 # After one of these nobody knows what was done: every partition goes back to its checkpoint.
 NO_ANSWER = (ConnectionLost, StoreUnavailable, ServerRefused, CorruptStore)
+
+# What the code of the domain raised is told with its traceback; of the rest the sentence says it all.
+_OF_THE_DOMAIN = (ProjectionFailed, ReactionFailed, UpcastFailed)
 
 # Gets ready to work under leases that were just acquired; tells what is wrong, by partition.
 Begin = Callable[[Sequence[Lease]], Awaitable[Mapping[int, WhenceError]]]
@@ -160,8 +166,7 @@ class Holding:
             lease.position,
             pause / 1000,
             error,
-            # Of a server that is away the sentence says it all.
-            exc_info=None if isinstance(error, StoreUnavailable) else error.__cause__,
+            exc_info=error.__cause__ if isinstance(error, _OF_THE_DOMAIN) else None,
         )
         refusal = await self._note_failure(lease, str(error))
         if isinstance(refusal, LeaseLost):
