@@ -5,11 +5,13 @@ import logging
 import anyio
 
 from whence.projections.catchup import NEAR, catch_up, follow
-from whence.projections.generations import Generations, Succession, outdated
+from whence.projections.generations import Generations, outdated
 from whence.projections.projection import Projector
 from whence.projections.settings import WorkerSettings
 from whence.projections.status import status
+from whence.projections.succession import Succession
 from whence.projections.switching import switch
+from whence.projections.wishes import Wish
 from whence.store.errors import WhenceError
 from whence.store.eventstore import EventStore
 
@@ -50,6 +52,7 @@ class Keeper:
                 try:
                     found = await self._succession.claim()
                     found = await self._after_change(found)
+                    found = await self._granted(found)
                     self._say(outdated(self._projection, found))
                     for number in self._ours(found) - self._following.keys():
                         self._following[number] = scope = anyio.CancelScope()
@@ -67,11 +70,30 @@ class Keeper:
             await follow(self._store, generation, self._owner, self._settings)
 
     def _ours(self, found: Generations) -> set[int]:
+        wish = found.wish
+        wanted = wish.number if wish is not None and wish.action == "rollback" else None
         return {
             number
-            for number in (found.live, found.building)
+            for number in (found.live, found.building, wanted)
             if number is not None and found.revisions.get(number) == self._projection.revision
         }
+
+    async def _granted(self, found: Generations) -> Generations:
+        """Do what a person wants, as far as one step does it; the generations after it.
+
+        Which generation goes live is settled in ``_switch``.
+        """
+        wish = found.wish
+        match wish:
+            case Wish(action="rebuild", revision=self._projection.revision):
+                await self._succession.begin("worker" if wish.then == "switch" else "person")
+            case Wish(action="abandon" | "drop"):
+                await self._succession.retire(wish.number)
+            case _:
+                return found
+        by = wish.by or "somebody"
+        log.info("projection %s: %s was asked for by %s", self._projection.name, wish.action, by)
+        return await self._succession.look()
 
     async def _after_change(self, found: Generations) -> Generations:
         """Begin a new generation where the code has changed, if so set.
@@ -96,12 +118,13 @@ class Keeper:
         return found
 
     async def _switch(self, found: Generations) -> None:
-        """Switch to a generation that a worker has begun, as the one that has its first partition.
+        """Switch to a generation that nobody has to decide on any more, once it has caught up.
 
-        Another one may do the same: a script lets one of them.
+        The worker does it that has its first partition. Another one may do the same: a script lets
+        one of them.
         """
-        number = found.building
-        if number is None or found.switcher != "worker" or number not in self._ours(found):
+        number = _next(found)
+        if number not in self._ours(found):
             return
         new = self._projection.generation(number)
         standings = await status(self._store, new)
@@ -119,3 +142,10 @@ class Keeper:
         if sentence and sentence != self._said:
             log.warning("%s", sentence)
         self._said = sentence
+
+
+def _next(found: Generations) -> int | None:
+    """The generation that goes live when it has caught up, if any."""
+    if found.wish is not None and found.wish.action in {"switch", "rollback"}:
+        return found.wish.number
+    return found.building if found.switcher == "worker" else None

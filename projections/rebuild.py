@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from whence.projections.anchor import stands_astray
 from whence.projections.catchup import Progress, catch_up, followed
-from whence.projections.generations import Generations, Succession
+from whence.projections.generations import Generations
 from whence.projections.projection import Projector
 from whence.projections.settings import WorkerSettings
 from whence.projections.status import status
+from whence.projections.succession import Succession
 from whence.projections.switching import switch
 from whence.store.errors import NoGeneration, RevisionMismatch
 from whence.store.eventstore import EventStore

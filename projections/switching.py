@@ -7,13 +7,13 @@ from contextlib import suppress
 import anyio
 
 from whence.projections.catchup import reach
-from whence.projections.generations import Succession
 from whence.projections.lease import Lease, Leases
 from whence.projections.ledger import Ledger, ledger_of
 from whence.projections.notes import Request, Skip, Skipped, parse_notes, parse_skips
 from whence.projections.projection import Projector
 from whence.projections.requests import leave
 from whence.projections.settings import WorkerSettings
+from whence.projections.succession import Succession
 from whence.store.address import CALL_TIMEOUT
 from whence.store.errors import NotParked, ServerRefused, StoreUnavailable
 from whence.store.eventstore import EventStore

@@ -3,7 +3,7 @@
     key                              type    written by                 content
     ns:identity                      hash    identity.lua               uuid, partitions, grammar
     ns:workers:<projection>          hash    beat.lua (expires)         worker -> when it last lived
-    ns:generations:<projection>      hash    claim, begin, switch.lua   which generation is live
+    ns:generations:<projection>      hash    claim, begin, switch.lua   which one is live, a wish
     {ns:017}:e:<type>:<id>           stream  append.lua                 events; id 0-<version>
     {ns:017}:feed                    stream  append.lua                 pointers; id 0-<position>
     {ns:017}:cmd:<type>:<id>:<cmd>   string  append.lua (expires)       what a command id has stored

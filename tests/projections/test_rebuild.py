@@ -35,7 +35,7 @@ from tests.store.servers import EVERYWHERE
 from whence.projections.batch import Change
 from whence.projections.checkpoint import Checkpoints
 from whence.projections.freshness import Freshness, LogPosition
-from whence.projections.generations import Succession, generations, outdated
+from whence.projections.generations import generations, outdated
 from whence.projections.lease import Leases
 from whence.projections.parked import parked_sequences, skipped_events
 from whence.projections.projection import Projection, Projector
@@ -44,6 +44,7 @@ from whence.projections.rebuild import abandon, drop_previous, rebuild, rollback
 from whence.projections.requests import skip
 from whence.projections.settings import WorkerSettings
 from whence.projections.status import status, wait_until_caught_up
+from whence.projections.succession import Succession
 from whence.store.errors import LeaseLost, NoGeneration, RevisionMismatch, ViewHalted
 from whence.store.eventstore import EventStore, open_store
 from whence.store.recorded import Recorded

@@ -10,13 +10,13 @@ from tests.projections.domain import CountRow, counts
 from tests.store.servers import EVERYWHERE
 from whence.projections.batch import Change, Entries
 from whence.projections.checkpoint import Checkpoints
-from whence.projections.generations import Succession
 from whence.projections.lease import Leases
 from whence.projections.membership import Membership
 from whence.projections.mirror import Mirror
 from whence.projections.notes import Note, Request, Skip, Skipped, encode
 from whence.projections.requests import leave
 from whence.projections.sqlstanding import Notes
+from whence.projections.succession import Succession
 from whence.store.address import Address
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId

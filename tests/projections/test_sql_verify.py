@@ -20,11 +20,12 @@ from tests.projections.sqldomain import cities, metadata, model, only, parcels, 
 from tests.projections.test_rebuild import writing
 from whence.projections.comparison import MOST, Comparison, Difference
 from whence.projections.database import Database, parse_url
-from whence.projections.generations import Succession, generations
+from whence.projections.generations import generations
 from whence.projections.projection import Projector, on
 from whence.projections.readmodel import ReadModel
 from whence.projections.rebuild import RebuildReport, rebuild
 from whence.projections.status import wait_until_caught_up
+from whence.projections.succession import Succession
 from whence.projections.verify import compare
 from whence.sql import Sql, SqlProjection, open_database
 from whence.store.errors import TableMismatch, ViewBehind

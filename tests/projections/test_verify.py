@@ -19,10 +19,11 @@ from tests.projections.domain import (
 )
 from tests.projections.test_rebuild import NEWER, Doubled, writing
 from whence.projections.comparison import MOST, Comparison, Difference
-from whence.projections.generations import Succession, generations
+from whence.projections.generations import generations
 from whence.projections.projection import Projector
 from whence.projections.rebuild import rebuild
 from whence.projections.status import wait_until_caught_up
+from whence.projections.succession import Succession
 from whence.projections.verify import compare
 from whence.store.errors import ViewBehind
 from whence.store.eventstore import EventStore

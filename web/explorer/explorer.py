@@ -11,6 +11,7 @@ from whence.domain import Domain
 from whence.store.errors import WhenceError
 from whence.store.eventstore import EventStore
 from whence.web.explorer.aggregate import AggregatePage
+from whence.web.explorer.generations import GenerationForms
 from whence.web.explorer.pages import Pages
 from whence.web.explorer.parked import ParkedEvents
 from whence.web.explorer.projections import ProjectionsPage
@@ -21,7 +22,8 @@ from whence.web.explorer.streams import Streams
 
 
 class Explorer:
-    """Everything below ``/explorer``. It reads, and takes what people decide about parked events.
+    """Everything below ``/explorer``. It reads, and takes what people decide about parked
+    events and about generations of views.
 
     Args:
         stop: when it is set, the pages' streams end at once.
@@ -34,6 +36,7 @@ class Explorer:
         self._search = SearchPage(domain, store, self._pages)
         self._aggregate = AggregatePage(domain, store, self._pages)
         self._parked = ParkedEvents(domain, store)
+        self._generations = GenerationForms(domain, store)
         self._projections = ProjectionsPage(domain, store, self._pages, self._parked)
         self._store = StorePage(store, self._pages)
 
@@ -46,6 +49,16 @@ class Explorer:
                 case ["projections", name, "retry" | "skip" as action]:
                     _only(request, "POST")
                     return await self._parked.act(request, name, action)
+                case ["projections", name, "withdraw"]:
+                    _only(request, "POST")
+                    return await self._generations.withdraw(request, name)
+                case [
+                    "projections",
+                    name,
+                    "rebuild" | "switch" | "rollback" | "abandon" | "drop" as action,
+                ]:
+                    _only(request, "POST")
+                    return await self._generations.act(request, name, action)
                 case _:
                     _only(request, "GET", "HEAD")
                     return await self._page(request, path)

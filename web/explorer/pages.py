@@ -50,6 +50,7 @@ class Pages:
             "visible": text.visible,
             "moment": text.moment,
             "count": text.count,
+            "duration": text.duration,
         }
         self._templates.filters.update(filters)
 

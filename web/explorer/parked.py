@@ -2,26 +2,23 @@
 
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import parse_qs
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from whence.domain import Domain
 from whence.projections.parked import ParkedSequence, parked_sequences
 from whence.projections.projection import Projector
-from whence.projections.requests import MAX_REASON, retry, skip
-from whence.store.errors import InvalidInput, NotParked
+from whence.projections.requests import retry, skip
+from whence.store.errors import NotParked
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.web.access import who_asks
-from whence.web.explorer.pages import root
+from whence.web.explorer.forms import back, form_of
 
 # Seconds that a page waits for the worker that does it.
 _WITHIN = 10.0
-_LONGEST_FORM = 10_000
-_OUTCOMES = {
+OUTCOMES = {
     "applied": "It is in the view again.",
     "parked": "It failed again, for the reason that stands there.",
     "open": "No worker has come to it yet; it stays asked.",
@@ -59,14 +56,13 @@ class ParkedEvents:
             StoreUnavailable, ServerRefused, CorruptStore
         """
         projection = self._model.projector(name)
-        form = await _form(request)
+        form = await form_of(request)
         stream = StreamId.checked(form.get("type", ""), form.get("id", ""))
         try:
             outcome = await self._ask(projection, stream, action, form, who_asks(request.scope))
         except NotParked:
             outcome = "absent"
-        address = f"{root(request)}/explorer/projections?outcome={outcome}"
-        return RedirectResponse(address, 303)
+        return back(request, outcome)
 
     async def _ask(
         self, projection: Projector, stream: StreamId, action: str, form: dict[str, str], by: str
@@ -77,23 +73,3 @@ class ParkedEvents:
             reason = form.get("reason", "")
             answer = await skip(self._store, projection, stream, reason, by=by, timeout_s=_WITHIN)
         return answer.outcome
-
-
-def said(outcome: str | None) -> str:
-    """The sentence for what a form has led to; empty without one. Raises InvalidInput."""
-    if outcome is None:
-        return ""
-    if outcome not in _OUTCOMES:
-        raise InvalidInput("outcome is one of " + ", ".join(_OUTCOMES), field="outcome")
-    return _OUTCOMES[outcome]
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises HTTPException: 413, no form of ours is so long."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST_FORM:
-            raise HTTPException(413, f"the reason may have {MAX_REASON} characters")
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
-    return {name: values[0] for name, values in fields.items()}

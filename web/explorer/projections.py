@@ -8,25 +8,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from whence.domain import Domain
+from whence.projections.generations import Generations, generations_of_each, outdated
 from whence.projections.projection import Projector
-from whence.projections.status import PartitionStatus, owner_counts, status
+from whence.projections.status import PartitionStatus, owner_counts, statuses
+from whence.store.errors import InvalidInput
 from whence.store.eventstore import EventStore
+from whence.web.explorer import generations, parked
 from whence.web.explorer.bars import Bar, bars
+from whence.web.explorer.generations import Making, on_its_way
 from whence.web.explorer.pages import Pages
-from whence.web.explorer.parked import ParkedEvents, said
+from whence.web.explorer.parked import ParkedEvents
 from whence.web.explorer.samples import Pace, Sampled
 from whence.web.explorer.streams import EVERY, Message
 from whence.web.parameters import parameters
 
 # Readings that make up the rate.
 _WINDOW = 10
+_OUTCOMES = parked.OUTCOMES | generations.OUTCOMES
 
 
 class Standing(NamedTuple):
     """A projection as a whole, and each of its partitions.
 
     ``rate`` is in events per second, None before the second look; ``owners`` are the workers, and
-    how many partitions each has.
+    how many partitions each has. ``remark`` says what is wrong with the live generation; ``making``
+    is the one that is on its way, and ``returns`` says whether the previous one can come back.
     """
 
     name: str
@@ -39,10 +45,19 @@ class Standing(NamedTuple):
     owners: Mapping[str, int]
     unowned: int
     failures: Sequence[PartitionStatus]
+    generations: Generations
+    remark: str
+    making: Making | None
+    returns: bool
 
     @classmethod
     def of(
-        cls, projection: Projector, found: Sequence[PartitionStatus], rate: float | None
+        cls,
+        projection: Projector,
+        found: Sequence[PartitionStatus],
+        rate: float | None,
+        known: Generations,
+        making: Making | None,
     ) -> "Standing":
         heights = bars([one.lag for one in found], top=10)
         return cls(
@@ -56,6 +71,10 @@ class Standing(NamedTuple):
             owner_counts(found),
             sum(not one.owner for one in found),
             [one for one in found if one.failure],
+            known,
+            outdated(projection, known),
+            making,
+            known.revisions.get(known.previous or 0) == projection.revision,
         )
 
 
@@ -69,16 +88,20 @@ class ProjectionsPage:
         self._projections = list(domain.read_model.projections.values())
         self._store = store
         self._pages = pages
-        self._paces = {one.name: Pace(window=_WINDOW) for one in self._projections}
+        self._paces: dict[str, Pace] = {}
         self._standings = Sampled(self._look, every=EVERY)
 
     async def answer(self, request: Request) -> Response:
         """Raises InvalidInput, StoreUnavailable, ServerRefused, CorruptStore."""
         outcome = parameters(request, ("outcome",)).get("outcome")
-        live = self._fragment(request, await self._standings.get())
-        parked = await self._parked.found()
+        if outcome is not None:
+            self._standings.forget()  # they are of before
         return self._pages.answer(
-            request, "projections.html", live=live, parked=parked, said=said(outcome)
+            request,
+            "projections.html",
+            live=self._fragment(request, await self._standings.get()),
+            parked=await self._parked.found(),
+            said=_said(outcome),
         )
 
     async def live(self, request: Request) -> Message:
@@ -88,10 +111,36 @@ class ProjectionsPage:
         return self._pages.fragment(request, "projections_live.html", standings=standings)
 
     async def _look(self) -> list[Standing]:
-        return [await self._standing(projection) for projection in self._projections]
+        known = await generations_of_each(self._store, self._projections)
+        coming = {one: new for one in known if (new := on_its_way(one, known[one])) is not None}
+        found = await statuses(self._store, self._projections)
+        # Asked apart: the first generation has the name that stands for the live one above.
+        beside = await statuses(self._store, coming.values())
+        before, self._paces = self._paces, {}
+        standings: list[Standing] = []
+        for one in self._projections:
+            making = None
+            if one in coming:
+                parts = beside[coming[one].name]
+                rate = self._rate(before, f"{coming[one].name}, on its way", parts)
+                making = Making.of(coming[one], parts, rate)
+            rate = self._rate(before, f"{one.name}, {known[one].live} live", found[one.name])
+            standings.append(Standing.of(one, found[one.name], rate, known[one], making))
+        return standings
 
-    async def _standing(self, projection: Projector) -> Standing:
-        found = await status(self._store, projection)
-        pace = self._paces[projection.name]
+    def _rate(
+        self, before: Mapping[str, Pace], of: str, found: Sequence[PartitionStatus]
+    ) -> float | None:
+        """Events per second of a generation; only those that are shown now are remembered."""
+        pace = self._paces[of] = before.get(of) or Pace(window=_WINDOW)
         pace.add(sum(one.position for one in found), time.monotonic())
-        return Standing.of(projection, found, pace.per_second)
+        return pace.per_second
+
+
+def _said(outcome: str | None) -> str:
+    """The sentence for what a form has led to; empty without one. Raises InvalidInput."""
+    if outcome is None:
+        return ""
+    if outcome not in _OUTCOMES:
+        raise InvalidInput("outcome is one of " + ", ".join(_OUTCOMES), field="outcome")
+    return _OUTCOMES[outcome]

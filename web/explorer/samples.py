@@ -29,6 +29,10 @@ class Sampled(Generic[T]):
                 self._kept = (time.monotonic(), found)
             return self._kept[1]
 
+    def forget(self) -> None:
+        """Ask again at the next ``get``."""
+        self._kept = None
+
 
 class Pace:
     """How fast a number grows, from readings of it.

@@ -56,3 +56,11 @@ def milliseconds(when: datetime) -> int:
 def count(number: float, noun: str) -> str:
     """A number and what it counts: 1 event, 1,200 events."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, about: 8 seconds, 3 minutes, 2 hours."""
+    for unit, name in ((3_600, "hour"), (60, "minute")):
+        if seconds >= 2 * unit:
+            return count(round(seconds / unit), name)
+    return count(max(1, round(seconds)), "second")
