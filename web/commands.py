@@ -120,7 +120,9 @@ class Commands:
     async def _run_if(self, request: Request, asked: CommandRequest) -> Receipt:
         """Run a command under the conditions in its headers."""
         stream = StreamId(self._kind.name, asked.id)
-        expected = await expected_version(request, self._runtime.store, stream)
+        expected = await expected_version(
+            request, self._runtime.store, stream, may_repeat=bool(asked.command_id)
+        )
         try:
             return await self._runtime.execute(asked._replace(expected=expected))
         except Conflict as error:

@@ -71,11 +71,18 @@ def conditional(request: Request) -> bool:
     return "if-match" in headers or "if-none-match" in headers
 
 
-async def expected_version(request: Request, store: EventStore, stream: StreamId) -> int | None:
+async def expected_version(
+    request: Request, store: EventStore, stream: StreamId, *, may_repeat: bool
+) -> int | None:
     """The version at which a command may be decided; None for any.
 
     A stream that exists will always exist, and its version is checked again as it is appended to:
     so a look at the store is no race.
+
+    Args:
+        may_repeat: the command may have been stored already, at a version that is past by now. Then
+            it is for those who remember it to say so, and a version of the condition is answered
+            even where the aggregate is at another one.
 
     Raises:
         InvalidInput: a condition is malformed, or cannot be one for a command.
@@ -96,6 +103,8 @@ async def expected_version(request: Request, store: EventStore, stream: StreamId
         return next(iter(exists.versions))
     head = await store.head(stream)
     if not exists.match(head):
+        if may_repeat and exists.versions:
+            return max(exists.versions)
         raise PreconditionFailed(stream, exists.text, head)
     return None if exists.anything else head
 

@@ -49,17 +49,28 @@ class TestCommands:
         assert problem(second, 412, "precondition-failed")["version"] == 1
         assert await stored(store) == 1
 
+    @pytest.mark.parametrize("tags", ['"1"', '"1", "7"', '"7", "1", "0"', '"1", "2"', "*"])
     async def test_a_repeated_command_is_answered_whatever_its_condition(
-        self, client: Client
+        self, client: Client, tags: str
     ) -> None:
         await client.placed("42")
-        headers = {"if-match": '"1"', "idempotency-key": "k1"}
+        headers = {"if-match": tags, "idempotency-key": "k1"}
         first = await client.post("/orders/42/cancel", json=CANCEL, headers=headers)
         again = await client.post("/orders/42/cancel", json=CANCEL, headers=headers)
 
         assert again.status_code == 200
         assert again.headers["idempotency-replayed"] == "true"
         assert again.json() == first.json()
+
+    async def test_a_key_does_not_let_a_command_through_at_another_version(
+        self, client: Client, store: EventStore
+    ) -> None:
+        await client.placed("42")
+        headers = {"if-match": '"3", "7"', "idempotency-key": "k1"}
+        response = await client.post("/orders/42/cancel", json=CANCEL, headers=headers)
+
+        assert problem(response, 412, "precondition-failed")["version"] == 1
+        assert await stored(store) == 1
 
     @pytest.mark.parametrize(
         ("headers", "field"),

@@ -1,5 +1,6 @@
 """Parked events in the Explorer: seen, tried again, skipped, and by whom."""
 
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -46,6 +47,7 @@ class Parking:
     def __init__(self, store: EventStore, runtime: Runtime, domain: Domain) -> None:
         self.store = store
         self.app: Starlette = create_app(domain, store, runtime)
+        self.app_again: Starlette = create_app(domain, store, runtime)
         found = domain.read_model.projection("fragile")
         assert isinstance(found, Fragile)
         self.projection = found
@@ -179,4 +181,24 @@ async def test_a_person_tries_again_and_then_skips(parking: Parking) -> None:
         await expect(page.get_by_role("article", name="order/42")).to_have_count(0)
         await keep_screenshot(page, "parked-skipped-light")
         parking.app.state.live.end()
+    assert not await parking.is_parked()
+
+
+@needs_chromium
+async def test_a_decision_is_taken_after_the_server_was_away(parking: Parking) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+    async with reading(f"http://127.0.0.1:{port}", trouble=True) as page:
+        async with serving(parking.app, port):
+            await page.goto(PAGE)
+            await expect(page.locator("#pulse")).to_have_text("live")
+            await page.get_by_label("because").fill("a test order")
+            parking.app.state.live.end()
+        await expect(page.locator("#pulse")).to_have_text("reconnecting")
+        async with serving(parking.app_again, port):
+            await expect(page.locator("#pulse")).to_have_text("live")
+            await expect(page.get_by_label("because")).to_have_value("a test order")
+            await page.get_by_role("button", name="Skip version 1 of order/42").click()
+            await expect(page.get_by_text("It is in the view again.")).to_be_visible()
+            parking.app_again.state.live.end()
     assert not await parking.is_parked()
