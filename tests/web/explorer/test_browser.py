@@ -171,7 +171,7 @@ async def test_the_picture_moves_when_a_worker_catches_up(
         finally:
             worker.cancel()
             await asyncio.wait([worker])
-        await expect(first.locator("details")).to_have_attribute("open", "")
+        await expect(first.locator("#partitions-order-list")).to_have_attribute("open", "")
 
 
 async def test_the_store_counts_by_itself(client: Client, base: str) -> None:
