@@ -185,9 +185,12 @@ async def test_a_page_of_another_site_cannot_send_the_form(shop: Shop) -> None:
 
 
 @asynccontextmanager
-async def shown(shop: Shop, **how: bool) -> AsyncGenerator[Page]:
+async def shown(shop: Shop, *, scripts: bool = True) -> AsyncGenerator[Page]:
     """The page of the projections in a browser."""
-    async with serving(shop.app) as port, reading(f"http://127.0.0.1:{port}", **how) as page:
+    async with (
+        serving(shop.app) as port,
+        reading(f"http://127.0.0.1:{port}", scripts=scripts) as page,
+    ):
         await page.goto(PAGE)
         yield page
         shop.app.state.live.end()
@@ -249,7 +252,7 @@ async def test_progress_is_shown_until_the_switch_by_itself(
         assert await violations(page) == []
         assert (await shop.generations()).live == 1
 
-        monkeypatch.setattr(Placed, "broken", frozenset())
+        monkeypatch.setattr(Placed, "broken", frozenset[str]())
         await expect(page.get_by_text("Make it anew, or go back")).to_be_visible()
     assert (await shop.generations()).live == 2
 
