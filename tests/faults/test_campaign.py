@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import differential, naive, power
-from tests.faults.campaign.fault import Fault, Scale, Seen, skipped
-from tests.faults.campaign.report import Ran, report
+from tests.faults.campaign import differential, kills, naive, power
+from tests.faults.campaign.fault import Fault, Ran, Scale, Seen, skipped
+from tests.faults.campaign.report import report
+from tests.faults.campaign.runner import Runner, judged
 from tests.faults.campaign.svg import Mark, picture
 
 
@@ -38,14 +39,12 @@ def test_the_page_says_what_was_done_seen_skipped_and_broken() -> None:
         Ran(fault, _no_disk(scale(Path())), 0.0),
     ]
 
-    page = report(ran, seed=7, part=0.5, left=2, load="Quiet.", pictures=[])
+    page = report(ran, head="Seed 7.", load="Quiet.", pictures=[])
 
-    assert "| T0 nothing | 3 | three of them |" in page
-    assert "| T0 nothing | skipped | no disk |" in page
-    assert "Broken promises: 1." in page
+    assert "| T0 nothing | 3 | 60 s | three of them |" in page
+    assert "| T0 nothing | skipped | | no disk |" in page
     assert "two were lost" in page
     assert "Seed 7" in page
-    assert "2 faults still to come" in page
 
 
 def _no_disk(_: Scale) -> Seen:
@@ -57,3 +56,27 @@ def test_a_picture_has_its_points_and_marks() -> None:
     assert drawn.startswith("<svg")
     assert "killed" in drawn
     assert drawn.count(",") >= 2
+
+
+def test_a_fault_that_does_not_come_to_its_end_is_ended_and_named() -> None:
+    with Runner(0.05, 7) as runner:
+        ran = runner.run(kills.VALKEY._replace(within_s=0.01), 0.0)
+        assert (
+            runner.replay(ran.fault) == "make faults ONLY='T1 kill -9, Valkey 9' SEED=7 PART=0.05"
+        )
+    (broken,) = ran.seen.broken
+    assert broken.startswith("it was ended after 0 s")
+
+
+def test_a_fault_whose_process_fails_says_why() -> None:
+    with Runner(0.05, 7) as runner:
+        ran = runner.run(kills.VALKEY._replace(name="T0 unheard of"), 0.0)
+    (broken,) = ran.seen.broken
+    assert broken.startswith("its process ended with 1")
+    assert "Traceback" in broken
+
+
+@pytest.mark.parametrize(("harmed", "findings"), [(0, 1), (3, 0)])
+def test_a_naive_variant_that_comes_to_no_harm_is_a_finding(harmed: int, findings: int) -> None:
+    (fault, *_) = naive.FAULTS
+    assert len(judged(fault, Seen(10, "ten", harmed=harmed)).broken) == findings

@@ -29,24 +29,45 @@ class Scale(NamedTuple):
     Attributes:
         seed: every row of chances begins with it.
         folder: of this fault alone, empty.
+        seconds: how long to go on, of those faults that could go on for any time.
     """
 
     part: float
     seed: int
     folder: Path
+    seconds: float = 0.0
 
     def of(self, count: int, least: int = 1) -> int:
         return max(least, round(count * self.part))
 
 
 class Fault(NamedTuple):
-    """``name`` begins with its number in the list of faults, T1 to T16."""
+    """``name`` begins with its number in the list of faults, T1 to T16.
+
+    Attributes:
+        within_s: seconds after which it is ended, and counts as broken: many times what it takes on
+            a quiet machine. ``Scale.seconds`` come on top.
+    """
 
     name: str
     done: str
     promised: str
     not_promised: str
     run: Callable[[Scale], Seen]
+    within_s: float = 300.0
+
+    @property
+    def naive(self) -> bool:
+        """Whether it is of code without Whence, which is to be harmed."""
+        return self.name.startswith("naive")
+
+
+class Ran(NamedTuple):
+    """A fault of this campaign; ``seconds`` is how long it took."""
+
+    fault: Fault
+    seen: Seen
+    seconds: float
 
 
 def skipped(reason: str) -> Seen:

@@ -5,9 +5,8 @@ import re
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata
-from typing import NamedTuple
 
-from tests.faults.campaign.fault import Fault, Seen
+from tests.faults.campaign.fault import Ran
 from tests.store.plain_server import binary
 
 _HEAD = """\
@@ -26,54 +25,50 @@ log.
 """
 
 
-class Ran(NamedTuple):
-    """A fault of this campaign; ``seconds`` is how long it took."""
-
-    fault: Fault
-    seen: Seen
-    seconds: float
-
-
-def report(
-    ran: Sequence[Ran], *, seed: int, part: float, left: int, load: str, pictures: Sequence[str]
-) -> str:
-    """The page as Markdown; ``left`` is how many faults have not been run."""
-    ours = [one for one in ran if not one.fault.name.startswith("naive")]
-    naive = [one for one in ran if one.fault.name.startswith("naive")]
-    broken = sum(len(one.seen.broken) for one in ran)
-    seconds = sum(one.seconds for one in ran)
+def report(ran: Sequence[Ran], *, head: str, load: str, pictures: Sequence[str]) -> str:
+    """The page as Markdown; ``head`` says how much was done, and with which seed."""
+    ours = [one for one in ran if not one.fault.naive]
+    naive = [one for one in ran if one.fault.naive]
     return "\n".join(
         [
             _HEAD,
-            f"Seed {seed}, {len(ran)} faults in {seconds / 60:.0f} minutes of work, scale "
-            f"{part:g} of what `make faults` does by default. Broken promises: {broken}."
-            + (f" The campaign was stopped with {left} faults still to come." if left else ""),
+            head,
             "",
             _versions(load),
             "",
-            "| fault | times | seen |",
-            "|---|---|---|",
+            "| fault | times | took | seen |",
+            "|---|---|---|---|",
             *map(_row, ours),
             "",
             *(line for one in ours for line in _section(one)),
             "## Without Whence",
             "",
-            "| variant | acknowledged | seen |",
-            "|---|---|---|",
-            *map(_row, naive),
+            "| variant | acknowledged | harmed | seen |",
+            "|---|---|---|---|",
+            *map(_naive_row, naive),
             "",
-            *(f"{one.fault.name.removeprefix('naive ')}: {one.fault.done}\n" for one in naive),
+            *(f"{_short(one)}: {one.fault.done}\n" for one in naive),
             *(["## What callers and readers notice", "", *pictures, ""] if pictures else []),
         ]
     )
 
 
+def _short(one: Ran) -> str:
+    return one.fault.name.removeprefix("naive ")
+
+
 def _row(one: Ran) -> str:
-    name = one.fault.name.removeprefix("naive ")
     if one.seen.skipped:
-        return f"| {name} | skipped | {one.seen.skipped} |"
-    what = one.seen.what.replace("\n", "; ")
-    return f"| {name} | {one.seen.times:,} | {what} |"
+        return f"| {one.fault.name} | skipped | | {one.seen.skipped} |"
+    return f"| {one.fault.name} | {one.seen.times:,} | {one.seconds:.0f} s | {_line(one)} |"
+
+
+def _naive_row(one: Ran) -> str:
+    return f"| {_short(one)} | {one.seen.times:,} | {one.seen.harmed:,} | {_line(one)} |"
+
+
+def _line(one: Ran) -> str:
+    return one.seen.what.replace("\n", "; ")
 
 
 def _section(one: Ran) -> list[str]:
