@@ -1,5 +1,10 @@
 """The real store, actors and projections in virtual time, with 1,000 seeds of trouble (T13)."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.faults.mutation import mutated
@@ -10,6 +15,7 @@ from tests.faults.simulation.world import Verdict, simulate
 from whence.projections import anchor, checkpoint
 from whence.store import append
 
+ROOT = Path(__file__).parents[2]
 SEEDS = 1_000
 PIECE = 20
 
@@ -30,6 +36,15 @@ def check(seed: int) -> None:
 def test_a_seed_is_the_same_whenever_it_is_run() -> None:
     alone = [simulate(plan_of(seed)).trace for seed in range(5)]
     assert [simulate(plan_of(seed)).trace for seed in reversed(range(5))][::-1] == alone
+
+
+def test_a_seed_is_the_same_in_another_process() -> None:
+    # Seeds at which the share of a worker followed from its name, and that from the process's id.
+    for seed in (1014, 1020):
+        replay = [sys.executable, "-m", "tests.faults.simulation", "--seed", str(seed)]
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        again = subprocess.run(replay, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert f"trace={simulate(plan_of(seed)).trace})" in again.stdout
 
 
 def test_every_fault_happens_and_commands_get_through() -> None:

@@ -1,10 +1,11 @@
-"""Virtual time for all that asks the clock, and no randomness but the seed's."""
+"""Virtual time for all that asks the clock, and nothing that differs from run to run."""
 
 import contextlib
 import gc
 import os
 import random
 import secrets
+import socket
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager
@@ -52,6 +53,13 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
     def version() -> str:
         return "0"
 
+    # A worker's name has both in it, and what it does may follow from its name.
+    def process() -> int:
+        return 1
+
+    def machine() -> str:
+        return "simulated"
+
     replaced: list[AbstractContextManager[Any]] = [
         mock.patch.object(time, "monotonic", loop.time),
         mock.patch.object(time, "monotonic_ns", monotonic_ns),
@@ -59,6 +67,8 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
         mock.patch.object(time, "time", clock.time),
         mock.patch.object(time, "time_ns", clock.time_ns),
         mock.patch.object(os, "urandom", chance.randbytes),
+        mock.patch.object(os, "getpid", process),
+        mock.patch.object(socket, "gethostname", machine),
         mock.patch.object(secrets, "token_hex", token_hex),
         mock.patch.object(secrets, "token_bytes", chance.randbytes),
         mock.patch.object(secrets, "randbelow", chance.randrange),
