@@ -43,7 +43,9 @@ def test_a_seed_is_the_same_in_another_process() -> None:
     for seed in (1014, 1020):
         replay = [sys.executable, "-m", "tests.faults.simulation", "--seed", str(seed)]
         environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
-        again = subprocess.run(replay, cwd=ROOT, env=environment, capture_output=True, text=True)
+        again = subprocess.run(
+            replay, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
         assert f"trace={simulate(plan_of(seed)).trace})" in again.stdout
 
 
