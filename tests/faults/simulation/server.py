@@ -57,9 +57,10 @@ class Server:
         client = fakeredis.FakeRedis(server=self.data, protocol=2)
         # Without the retries and the statistics of redis-py's own execute_command.
         self._connection: Any = client.connection_pool.get_connection()  # pyright: ignore[reportUnknownMemberType]
-        self._socket: Any = self._connection._sock
+        socket: Any = self._connection._sock
+        self._socket = socket
         shared: Any = self.data
-        shared._lua_runtime = _Compiled(self._socket._get_server_runtime(self.data))
+        shared._lua_runtime = _Compiled(socket._get_server_runtime(shared))
         self.blocked: dict[int, Callable[[], None]] = {}
         self.down = False
         self.loading = False
