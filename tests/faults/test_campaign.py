@@ -1,5 +1,6 @@
 """The campaign's own parts: they bite where something is wrong, and the page says what was seen."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests.faults.campaign.fault import Fault, Ran, Scale, Seen, skipped
 from tests.faults.campaign.report import report
 from tests.faults.campaign.runner import Runner, judged
 from tests.faults.campaign.svg import Mark, picture
+from tests.faults.campaign.syncs import Synced, synced_by
 
 
 def scale(folder: Path) -> Scale:
@@ -26,6 +28,16 @@ def test_a_log_that_was_cut_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     seen = power.FAULT.run(scale(tmp_path))
     assert seen.broken == ()
     assert seen.times > 1
+
+
+def test_a_log_that_lost_what_was_synced_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def half(moment: int, syncs: Sequence[Synced]) -> int:
+        return synced_by(moment, syncs) // 2
+
+    monkeypatch.setattr(power, "synced_by", half)
+    assert power.FAULT.run(scale(tmp_path)).broken != ()
 
 
 def test_fakeredis_answers_as_valkey_does(tmp_path: Path) -> None:

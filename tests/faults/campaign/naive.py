@@ -16,13 +16,22 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError, WatchError
 
-from tests.faults.campaign.fault import Fault, Scale, Seen
+from tests.faults.campaign.fault import Fault, Scale, Seen, skipped
 from tests.faults.campaign.servers import Killable, valkey9
+from tests.faults.campaign.syncs import (
+    NO_COMPILER,
+    cut_copy,
+    log_file,
+    synced_by,
+    syncing,
+    syncs_of,
+)
 from tests.faults.proxy import proxy_to
 
 COMMANDS = 400
 LOSS = 0.05
-EVERYSEC_FOR = 3.0  # seconds
+EVERYSEC_FOR = 5.0  # seconds
+POWER_LOSSES = 5
 Append = Callable[["AsyncRedis", str, str], Awaitable[None]]
 
 
@@ -93,36 +102,43 @@ def _lost_replies(append: Append) -> Callable[[Scale], Seen]:
 
 
 def everysec(scale: Scale) -> Seen:
-    """What was acknowledged between the last sync and a power loss."""
-    data = scale.folder / "data"
+    """What was acknowledged after the last sync that a power loss has left completed."""
+    data, notes = scale.folder / "data", scale.folder / "syncs"
+    with syncing(scale.folder, notes) as built:
+        if not built:
+            return skipped(NO_COMPILER)
+        told = _appended(data)
+    syncs = syncs_of(log_file(data), notes)
+    chance = random.Random(scale.seed)
+    moments = [chance.randint(told[0], told[-1]) for _ in range(POWER_LOSSES)]
+    acknowledged = lost = 0
+    for moment in moments:
+        by_then = sum(at <= moment for at in told)
+        copy = cut_copy(data, synced_by(moment, syncs), scale.folder / "copy")
+        acknowledged += by_then
+        lost += by_then - sum(_stored_in(copy).values())
+        shutil.rmtree(copy)
+    what = (
+        f"at {len(moments)} moments {acknowledged:,} events in all had been acknowledged, and "
+        f"{lost:,} of them were behind the last completed sync, and gone"
+    )
+    return Seen(acknowledged, what, harmed=lost)
+
+
+def _appended(data: Path) -> list[int]:
+    """When each event was acknowledged, in nanoseconds, by a server that is killed in the end."""
     server = valkey9(data)
-    sizes: list[tuple[float, int]] = []
+    told: list[int] = []
     with Redis.from_url(server.url, protocol=2) as client:  # pyright: ignore[reportUnknownMemberType]
         found: Any = client
         found.config_set("appendfsync", "everysec")
-        (log,) = (data / "appendonlydir").glob("*.incr.aof")
         end = time.monotonic() + EVERYSEC_FOR
-        told = 0
         while time.monotonic() < end:
-            found.xadd(f"order:{told % 20}", {"c": f"n{told}"})
-            told += 1
-            sizes.append((time.monotonic(), log.stat().st_size))
+            found.xadd(f"order:{len(told) % 20}", {"c": f"n{len(told)}"})
+            told.append(time.monotonic_ns())
     os.kill(server.pid, signal.SIGKILL)
     server.stop()
-    # The syncs are a second apart, and the power fails at any moment between two of them.
-    synced_at = end - random.Random(scale.seed).random()
-    synced = max((size for at, size in sizes if at <= synced_at), default=0)
-    lost = told - sum(_stored_in(_with_log_cut(data, synced)).values())
-    what = f"of {told:,} acknowledged events {lost:,} are gone: those since the last sync"
-    return Seen(told, what, harmed=lost)
-
-
-def _with_log_cut(data: Path, size: int) -> Path:
-    copy = data.with_name("copy")
-    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("*.sock", "*lock*"))
-    (log,) = (copy / "appendonlydir").glob("*.incr.aof")
-    os.truncate(log, size)
-    return copy
+    return told
 
 
 def _stored_in(data: Path) -> Counter[str]:
@@ -205,8 +221,8 @@ FAULTS = (
     ),
     Fault(
         "naive appendfsync everysec",
-        "Power loss at a random moment between two syncs, a second apart; the log ends where the "
-        "last sync left it.",
+        "Power loss at random moments of 5 s of appends; the log ends where the last sync that "
+        "the server had completed left it, as written down by a library in front of fdatasync.",
         _NOTHING,
         "",
         everysec,

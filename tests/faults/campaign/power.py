@@ -1,126 +1,93 @@
-"""T3 and T5: power loss, as a log file that ends at any byte behind what was acknowledged."""
+"""T3 and T5: power loss, as a log that ends at its last completed sync, or anywhere behind it."""
 
 import asyncio
-import itertools
 import os
 import random
 import shutil
 import signal
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from tests.faults.campaign.fault import Fault, Scale, Seen
+from tests.faults.campaign.fault import Fault, Scale, Seen, skipped
 from tests.faults.campaign.servers import valkey9
+from tests.faults.campaign.syncs import (
+    NO_COMPILER,
+    cut_copy,
+    log_file,
+    synced_by,
+    syncing,
+    syncs_of,
+)
 from tests.faults.checker import check
 from tests.faults.commander import Commander, Work
 from tests.faults.domain import model
-from tests.faults.history import Attempt, History, Outcome, Recorder, recorded
+from tests.faults.history import Attempt, History, Recorder, recorded
 from tests.faults.killing import AGGREGATES, commanding, done_reaches
 from tests.faults.log import log_of
 from tests.faults.violation import report
 from whence import Runtime, open_store
 
 CUTS = 60
-COMMANDS = 600
-
-
-class Acknowledged(NamedTuple):
-    """How long the log file was, in bytes, when its caller had an answer or a reader an event."""
-
-    answers: dict[int, int]
-    reads: list[int]
-
-
-class SizeRecorder(Recorder):
-    """Notes the size of the server's log file with each answer and read."""
-
-    def __init__(self, path: Path, log: Callable[[], int]) -> None:
-        super().__init__(path, "1")
-        self.noted = Acknowledged({}, [])
-        self._log = log
-
-    def answered(
-        self,
-        number: int,
-        outcome: Outcome,
-        versions: Sequence[int] = (),
-        position: int = 0,
-        data: Sequence[str] = (),
-    ) -> None:
-        self.noted.answers[number] = self._log()
-        super().answered(number, outcome, versions, position, data)
-
-    def read(self, began: int, stream: str, version: int, digest: int | None = None) -> None:
-        self.noted.reads.append(self._log())
-        super().read(began, stream, version, digest)
+COMMANDS = 1_000
 
 
 def run(scale: Scale) -> Seen:
-    """Fill a log, then let it end at random bytes, and check what was acknowledged by then."""
+    """Fill a log; let the power fail at random moments of that; check what was known by then."""
     return asyncio.run(_run(scale))
 
 
 async def _run(scale: Scale) -> Seen:
     chance = random.Random(scale.seed)
-    data, path = scale.folder / "data", scale.folder / "history"
-    noted = await _filled(data, path, scale)
-    log = _log_file(data)
-    whole = log.stat().st_size
-    first = min(noted.answers.values())
+    data, path, notes = (scale.folder / name for name in ("data", "history", "syncs"))
+    with syncing(scale.folder, notes) as built:
+        if not built:
+            return skipped(NO_COMPILER)
+        await _filled(data, path, scale)
+    syncs = syncs_of(log_file(data), notes)
+    whole = log_file(data).stat().st_size
     history = recorded([path])
-    cuts = sorted(chance.randrange(first, whole + 1) for _ in range(scale.of(CUTS, 4)))
     broken: list[str] = []
-    lost_tails = 0
-    for cut in cuts:
-        before = _known_at(history, noted, cut)
-        copy = scale.folder / "copy"
-        shutil.copytree(data, copy, ignore=shutil.ignore_patterns("*.sock", "*lock*"))
-        os.truncate(_log_file(copy), cut)
-        found = await _violations(copy, before)
+    times, exact, known = scale.of(CUTS, 4), 0, 0
+    for number in range(times):
+        moment = chance.randint(syncs[0].at, syncs[-1].at)
+        synced = synced_by(moment, syncs)
+        # What was not synced may be there or not, and may end anywhere.
+        cut = synced if number % 2 == 0 else chance.randint(synced, whole)
+        exact += cut == synced
+        before = _known_at(history, moment)
+        known += sum(attempt.outcome == "ok" for attempt in before.attempts)
+        found = await _violations(cut_copy(data, cut, scale.folder / "copy"), before)
         if found:
-            broken.append(f"cut at byte {cut:,} of {whole:,}: {found}")
-        lost_tails += sum(a.outcome != "unknown" for a in history.attempts) - sum(
-            a.outcome != "unknown" for a in before.attempts
-        )
-        shutil.rmtree(copy)
+            broken.append(f"cut at byte {cut:,}, of which {synced:,} were synced: {found}")
     return Seen(
-        len(cuts),
-        f"a log of {whole:,} bytes and {len(history.attempts):,} commands ended at {len(cuts)} "
-        f"bytes, most of them within an append; {len(broken)} of the servers that were started "
-        "on what was left had lost or torn anything acknowledged by then",
+        times,
+        f"{len(history.attempts):,} commands, a log of {whole:,} bytes, {len(syncs):,} completed "
+        f"syncs; the power failed at {times} moments, by which {known:,} answers had been given: "
+        f"{exact} logs ended at the last completed sync, {times - exact} at a random byte behind; "
+        f"{len(broken)} had lost or torn anything acknowledged or read by then",
         tuple(broken),
     )
 
 
-async def _filled(data: Path, path: Path, scale: Scale) -> Acknowledged:
+async def _filled(data: Path, path: Path, scale: Scale) -> None:
     server = await asyncio.to_thread(valkey9, data)
     try:
         async with open_store(server.url) as store, Runtime(store, model) as runtime:
-            file = _log_file(data)
-            with SizeRecorder(path, lambda: file.stat().st_size) as recorder:
+            with Recorder(path, "1") as recorder:
                 commander = Commander(runtime, recorder, Work(scale.seed, AGGREGATES))
                 async with commanding(commander) as work:
                     await done_reaches(commander, scale.of(COMMANDS, 100), work)
                 os.kill(server.pid, signal.SIGKILL)
-        return recorder.noted
     finally:
         await asyncio.to_thread(server.stop)
 
 
-def _log_file(data: Path) -> Path:
-    (found,) = (data / "appendonlydir").glob("*.incr.aof")
-    return found
-
-
-def _known_at(history: History, noted: Acknowledged, cut: int) -> History:
-    """The history as it was when the log had so many bytes: later answers were not given."""
+def _known_at(history: History, moment: int) -> History:
+    """The history as it was when the power failed: later answers and reads were not given."""
     attempts = [
-        Attempt(sent, answered if noted.answers.get(sent.number, cut + 1) <= cut else None)
+        Attempt(sent, answered if answered is not None and answered.at <= moment else None)
         for sent, answered in history.attempts
     ]
-    reads = list(itertools.compress(history.reads, (size <= cut for size in noted.reads)))
-    return History(attempts, reads)
+    return History(attempts, [read for read in history.reads if read.ended <= moment])
 
 
 async def _violations(copy: Path, before: History) -> str:
@@ -130,16 +97,18 @@ async def _violations(copy: Path, before: History) -> str:
             violations = check(before, await log_of(store))
     finally:
         await asyncio.to_thread(server.stop)
+        shutil.rmtree(copy)
     return report(violations) if violations else ""
 
 
 FAULT = Fault(
     "T3, T5 power loss, Valkey 9",
-    "Under load the size of the append only file was noted with every answer and every read; then "
-    "copies of it were cut at random bytes and a server was started on each. Such a cut is what a "
-    "power loss leaves: all that was synced before an answer, and any part of what came later.",
-    "With appendfsync always, what was acknowledged or read when the file had so many bytes is "
-    "there, and an append is there whole or not at all.",
+    "A library in front of fdatasync writes down each sync that the server has completed, and how "
+    "long the log was when it began. For random moments of a load, copies of the log were cut back "
+    "to the last sync completed by then, or to any byte behind it, and a server was started on "
+    "each.",
+    "With appendfsync always, what was acknowledged or read by that moment is there, and an append "
+    "is there whole or not at all.",
     "Damage within what was synced (a failing disk): checksums notice it, and no software mends "
     "it.",
     run,

@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 from redis import Redis
 
 from tests.faults.campaign.fault import Fault, Scale, Seen, skipped
 from tests.faults.campaign.servers import Killable, valkey9
+from tests.faults.campaign.syncs import NO_COMPILER, sync_as_usual, syncing
 from tests.faults.checker import check
 from tests.faults.commander import Commander, Work
 from tests.faults.domain import model
@@ -27,21 +28,6 @@ from whence.store.errors import ServerRefused
 COMMANDS = 300
 # Seconds in which the trouble has to show.
 SHOWS_WITHIN = 60
-# Replaces the system's sync: from the 100th call on it fails, or each takes 20 ms.
-_SHIM = """\
-#define _GNU_SOURCE
-#include <errno.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-static int calls;
-int fdatasync(int fd) {
-  const char *how = getenv("WHENCE_TEST_SYNC");
-  if (how && how[0] == 's') usleep(20000);
-  if (how && how[0] == 'f' && ++calls > 100) { errno = EIO; return -1; }
-  return syscall(SYS_fdatasync, fd);
-}
-"""
 
 Trouble = Callable[[Killable], None]
 Heal = Callable[[Killable], Killable]
@@ -155,14 +141,14 @@ def _run(*command: str) -> bool:
 
 def failing_sync(scale: Scale) -> Seen:
     """fdatasync fails; the server ends, and is started on a disk that works."""
-    with _shim(scale, "fail") as built:
+    with syncing(scale.folder, "fail") as built:
         if not built:
-            return skipped("there is no C compiler to build what replaces fdatasync")
+            return skipped(NO_COMPILER)
         data = scale.folder / "data"
 
         def restart(server: Killable) -> Killable:
             server.stop()
-            del os.environ["WHENCE_TEST_SYNC"]
+            sync_as_usual()
             return valkey9(data)
 
         return asyncio.run(_through(scale, data, lambda _: None, restart, _ended))
@@ -170,9 +156,9 @@ def failing_sync(scale: Scale) -> Seen:
 
 def slow_sync(scale: Scale) -> Seen:
     """Each fdatasync takes 20 ms more, and the server is killed in the middle."""
-    with _shim(scale, "slow") as built:
+    with syncing(scale.folder, "slow") as built:
         if not built:
-            return skipped("there is no C compiler to build what replaces fdatasync")
+            return skipped(NO_COMPILER)
         data = scale.folder / "data"
 
         def kill(server: Killable) -> None:
@@ -183,23 +169,6 @@ def slow_sync(scale: Scale) -> Seen:
             return valkey9(data)
 
         return asyncio.run(_through(scale, data, kill, restart, _ended))
-
-
-@contextlib.contextmanager
-def _shim(scale: Scale, how: str) -> Generator[bool]:
-    """Servers that are started within the block sync like this."""
-    source, library = scale.folder / "sync.c", scale.folder / "sync.so"
-    source.write_text(_SHIM, encoding="utf-8")
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None or not _run(compiler, "-shared", "-fPIC", "-o", str(library), str(source)):
-        yield False
-        return
-    os.environ["LD_PRELOAD"], os.environ["WHENCE_TEST_SYNC"] = str(library), how
-    try:
-        yield True
-    finally:
-        del os.environ["LD_PRELOAD"]
-        os.environ.pop("WHENCE_TEST_SYNC", None)
 
 
 _PROMISED = "What was acknowledged is there, what was refused has left nothing, and work goes on."
