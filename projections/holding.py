@@ -28,7 +28,7 @@ from whence.store.wire import ConnectionLost, Wire
 # After one of these nobody knows what was done: every partition goes back to its checkpoint.
 NO_ANSWER = (ConnectionLost, StoreUnavailable, ServerRefused, CorruptStore)
 
-# What the code of the domain raised is told with its traceback; of the rest the sentence says it all.
+# What the code of the domain raised is told with its traceback; of the rest the sentence is enough.
 _OF_THE_DOMAIN = (ProjectionFailed, ReactionFailed, UpcastFailed)
 
 # Gets ready to work under leases that were just acquired; tells what is wrong, by partition.
