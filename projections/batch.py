@@ -117,7 +117,8 @@ class Batch:
     def refuse(self, refused: Refused) -> None:
         """These events cannot be applied either; ``settle`` does without them from now on."""
         for number, error in sorted(refused.errors.items()):
-            if not self._park(number, self._records[number], error):
+            record = self._records[number]
+            if not self._waits(record) and not self._park(number, record, error):
                 break
 
     def _change(self, rows: dict[str, bytes | None], steps: Sequence[Step]) -> Change | None:

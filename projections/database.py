@@ -10,7 +10,13 @@ from typing import Any, TypeVar
 import anyio.to_thread
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from whence.store.errors import DatabaseUnavailable, InvalidSetting
@@ -30,6 +36,15 @@ LOCK_MS = 5_000
 # Milliseconds after which PostgreSQL ends a transaction whose worker has stopped in the middle, so
 # that its rows do not stay locked for whoever has taken its partitions over.
 IDLE_MS = 10_000
+# What SQLite says of a statement, or of a value in it. All else is the trouble of the file.
+_FAULTS = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_RANGE,
+}
 # Marks a connection that never writes, so it waits for nobody who does.
 _READS = "whence_reads"
 
@@ -56,8 +71,8 @@ class Database:
         return Snapshot(self)
 
     def told(self, error: BaseException) -> BaseException:
-        """An error as callers get it: what is no statement's fault is a DatabaseUnavailable."""
-        if isinstance(error, sqlite3.Error | DBAPIError) and is_trouble(error):
+        """An error as callers get it: whatever a database said is a DatabaseUnavailable."""
+        if isinstance(error, sqlite3.Error | DBAPIError):
             told = DatabaseUnavailable(self.shown, _cause(error))
             told.__cause__ = error
             return told
@@ -120,7 +135,7 @@ class Snapshot:
         self._connection: Connection | None = None
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """What ``work`` returns. Raises DatabaseUnavailable: no answer."""
+        """What ``work`` returns. Raises DatabaseUnavailable: no answer; DBAPIError: a refusal."""
         return await anyio.to_thread.run_sync(self._read, work)
 
     async def close(self) -> None:
@@ -130,7 +145,9 @@ class Snapshot:
         try:
             return work(self._begun())
         except Exception as error:
-            raise self._database.told(error)  # noqa: B904  # the cause is set
+            if is_trouble(error):
+                raise self._database.told(error)  # noqa: B904  # the cause is set
+            raise
 
     def _begun(self) -> Connection:
         if self._connection is None:
@@ -209,10 +226,11 @@ def is_trouble(error: Exception) -> bool:
     if error.connection_invalidated:
         return True
     if isinstance(error.orig, sqlite3.Error):
-        # "SQL logic error" is all that is wrong with a statement itself.
+        # Without a code it is the driver that refuses a value.
         code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        return isinstance(error, OperationalError) and code & 0xFF != sqlite3.SQLITE_ERROR
-    return isinstance(error, OperationalError | InterfaceError)
+        return code & 0xFF not in _FAULTS
+    # A server that only reads, or whose pages are damaged, is an InternalError.
+    return isinstance(error, OperationalError | InterfaceError | InternalError)
 
 
 def _check_file(url: URL) -> None:

@@ -5,21 +5,24 @@ what people read is ``CREATE VIEW orders AS SELECT ... FROM orders__1``. A rebui
 view is another generation: the same projection under the name ``order-list@2`` writes to
 ``orders__2`` and has checkpoints of its own, and ``switch`` lets the views show it, all tables in
 one transaction.
-``drop`` removes a generation that nobody needs any more.
+``drop`` removes a generation that nobody needs any more, and remembers that: a worker that has not
+heard of it must not make the tables anew.
 
 Nothing else says which generation is live: the views do to readers, and whoever runs the
 projection under a name knows which one that is.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Executable, MetaData, Table, inspect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Column, Connection, Executable, MetaData, Table, inspect, select
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from whence.projections import sqltables
-from whence.store.errors import TableMismatch
+from whence.projections.database import upsert
+from whence.store.errors import NoGeneration, TableMismatch
 
 _SEPARATOR = "@"
 # Any number will do that nobody else locks by.
@@ -66,8 +69,11 @@ class Generation:
         The view of a table is made with the first generation that has it, and left alone then.
 
         Raises:
-            TableMismatch: something else has a name that is needed, or a table has other columns.
+            NoGeneration: it was dropped for good.
+            TableMismatch: something else has a name that is needed, a table has other columns, or
+                nobody knows which events its rows come from.
         """
+        self._check_kept(connection)
         found = inspect(connection)
         tables, views = set(found.get_table_names()), set(found.get_view_names())
         for table in self.declared:
@@ -81,13 +87,12 @@ class Generation:
         missing = bool(self.missing(connection))
         if missing:
             self._remake(connection)
+        else:
+            self._check_ours(connection)
         for table in self.physical.values():
             why = self._other_columns(connection, table)
             if why:
-                remedy = (
-                    f"run `whence projections rebuild {self.projection.partition(_SEPARATOR)[0]}`"
-                )
-                raise TableMismatch(self.projection, table.name, why, remedy)
+                raise TableMismatch(self.projection, table.name, why, self._anew)
         for table in self.declared:
             if table.name not in views:
                 self._show(connection, table)
@@ -115,13 +120,42 @@ class Generation:
         for table in self.declared:
             self._show(connection, table)
 
-    def drop(self, connection: Connection) -> None:
-        """Remove the tables of this generation, and the views that may still show them."""
+    def drop(self, connection: Connection, *, for_good: bool) -> None:
+        """Remove the tables of this generation, and the views that may still show them.
+
+        ``for_good``: ``prepare`` refuses to make them anew.
+        """
         for table in self._shown(connection):
             connection.exec_driver_sql(f"DROP VIEW {_quoted(connection, table.name)}")
         self._metadata.drop_all(connection)
-        for table in (sqltables.checkpoints, sqltables.parked, sqltables.skipped):
+        for table in sqltables.ours.tables.values():
             connection.execute(table.delete().where(table.c.projection == self.projection))
+        if for_good:
+            dropped = upsert(connection, sqltables.dropped).on_conflict_do_nothing()
+            connection.execute(dropped, {"projection": self.projection})
+
+    @property
+    def _anew(self) -> str:
+        return f"run `whence projections rebuild {self.projection.partition(_SEPARATOR)[0]}`"
+
+    def _check_kept(self, connection: Connection) -> None:
+        if self._stands_in(connection, sqltables.dropped):
+            raise NoGeneration(self.projection, f"was dropped with its tables: {self._anew}")
+
+    def _check_ours(self, connection: Connection) -> None:
+        """Tables without a checkpoint have rows that would be applied once more."""
+        if not self._stands_in(connection, sqltables.checkpoints):
+            raise TableMismatch(
+                self.projection,
+                next(iter(self.physical.values())).name,
+                "is there already, and no checkpoint says which events it has: another projection "
+                "made it, or this one under another name",
+                f"{self._anew}, or drop that table",
+            )
+
+    def _stands_in(self, connection: Connection, table: Table) -> bool:
+        asked = select(table.c.projection).where(table.c.projection == self.projection).limit(1)
+        return connection.execute(asked).first() is not None
 
     def _shown(self, connection: Connection) -> list[Table]:
         """The declared tables whose views show this generation."""
@@ -131,7 +165,7 @@ class Generation:
             table
             for table in self.declared
             if table.name in views
-            and self.physical[table].name in (found.get_view_definition(table.name) or "")
+            and _names(found.get_view_definition(table.name) or "", self.physical[table].name)
         ]
 
     def _show(self, connection: Connection, table: Table) -> None:
@@ -143,7 +177,7 @@ class Generation:
             try:
                 with connection.begin_nested():
                     connection.exec_driver_sql(f"CREATE OR REPLACE {body}")
-            except DBAPIError:  # it has other columns now
+            except ProgrammingError:  # it has other columns now
                 pass
             else:
                 return
@@ -177,6 +211,11 @@ def _physical(table: Table, metadata: MetaData, suffix: str) -> Table:
     for part in (*parts, *(c for c in physical.constraints if c.name is not None)):
         part.name = f"{part.name}{suffix}"
     return physical
+
+
+def _names(definition: str, table: str) -> bool:
+    """Whether a view is one of this table, and not of orders__12 where it is orders__1."""
+    return re.search(rf"(?<!\w){re.escape(table)}(?!\w)", definition) is not None
 
 
 def _quoted(connection: Connection, name: str) -> str:

@@ -75,12 +75,23 @@ def _merged(before: RowOperation, after: RowOperation) -> RowOperation | None:
             missing = after.amounts.keys() - before.values.keys()
             return None if values is None or missing else before._replace(values=values)
         case Add(), Add():
-            amounts = _added(before.amounts, after.amounts)
+            amounts = None if _starts(before, after) else _added(before.amounts, after.amounts)
             return None if amounts is None else before._replace(amounts=amounts)
         case (Update(), _) | (_, Update()) | (Delete(), Add()):
             return None
         case _:  # a put or a delete does not care for what was there
             return after
+
+
+def _starts(before: Add, after: Add) -> bool:
+    """Whether a row that is made by the one begins with a number that the other one adds to."""
+    columns = [before.table.columns[name] for name in after.amounts if name not in before.amounts]
+    return any(
+        column.key in before.start
+        or column.default is not None
+        or column.server_default is not None
+        for column in columns
+    )
 
 
 def _added(values: Mapping[str, Any], amounts: Mapping[str, Any]) -> dict[str, Any] | None:

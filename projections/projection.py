@@ -102,6 +102,8 @@ class Projector:
     number: int | None = None
     # The generation that was live when this process looked last: where a reader begins to look.
     last_live = 1
+    # The names of its tables in a SQL database, which no other projection may have.
+    owned: Sequence[str] = ()
 
     def __init_subclass__(
         cls,

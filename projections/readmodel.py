@@ -25,11 +25,19 @@ class ReadModel:
 
     def __init__(self, projections: Iterable[type[Projector]], events: EventRegistry) -> None:
         self.projections: dict[str, Projector] = {}
+        owners: dict[str, str] = {}
         for cls in projections:
             projection = cls(events)
             if projection.name in self.projections:
                 raise InvalidDomain(f"two projections are named {projection.name!r}")
             self.projections[projection.name] = projection
+            for table in projection.owned:
+                owner = owners.setdefault(table, projection.name)
+                if owner != projection.name:
+                    raise InvalidDomain(
+                        f"the projections {owner} and {projection.name} have one table, {table}: "
+                        "each needs its own, for both would apply every event to it"
+                    )
 
     def projector(self, name: str) -> Projector:
         """The projection of that name, wherever its view is kept. Raises UnknownProjection."""

@@ -17,6 +17,7 @@ from whence.projections.sqlwrite import SqlWriter
 from whence.store.errors import (
     DatabaseUnavailable,
     LeaseLost,
+    NoGeneration,
     TableMismatch,
     WhenceError,
     WriteRefused,
@@ -68,7 +69,7 @@ class SqlLedger:
 
         try:
             notes = await self._session.transaction(work)
-        except TableMismatch as error:
+        except (NoGeneration, TableMismatch) as error:
             return dict.fromkeys([lease.partition for lease in leases], error)
         outcomes = await self._mirror.write(leases, notes)
         return {
@@ -105,7 +106,7 @@ class SqlLedger:
     async def drop(self, hold_ms: int = 0) -> None:
         def work(connection: Connection) -> None:
             make_ours(connection)
-            self._generation.drop(connection)
+            self._generation.drop(connection, for_good=hold_ms > 0)
 
         await self._session.transaction(work)
         await self._mirror.drop(hold_ms)

@@ -37,6 +37,7 @@ class SqlProjection(Projector):
     def __init__(self, events: EventRegistry) -> None:
         self._database: Database | None = None
         _check_tables(type(self).__name__, self.tables)
+        self.owned = [table.name for table in self.tables]
         self.operations = recorder({table: Shape(table) for table in self.tables})
         super().__init__(events)
 

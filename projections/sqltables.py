@@ -43,3 +43,6 @@ skipped = Table(
     Column("at_us", BigInteger, nullable=False),
     Column("skip", Text, nullable=False),
 )
+
+# The generations that were given up for good.
+dropped = Table("whence_dropped", ours, Column("projection", _NAME, primary_key=True))

@@ -378,7 +378,7 @@ class StoreUnavailable(WhenceError):
 class DatabaseUnavailable(StoreUnavailable):
     def __init__(self, where: str, cause: str) -> None:
         self.cause = cause
-        WhenceError.__init__(self, f"the database of SQL views at {where} does not answer: {cause}")
+        WhenceError.__init__(self, f"the database of SQL views at {where} cannot be used: {cause}")
 
 
 class Unauthenticated(WhenceError):

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from whence.projections.batch import Batch
+from whence.projections.batch import Batch, Refused
 from whence.projections.notes import Note, Skipped, encode
 from whence.projections.projection import Projection, on
 from whence.projections.readmodel import ReadModel
@@ -162,6 +162,12 @@ class TestWithRoomToPark:
         batch = Batch(script, records, room=1)
         assert set(settled(batch)) == {"a"}
         assert [note.version for note in batch.parked.values()] == [2]
+
+    def test_what_a_database_refuses_waits_from_its_first_event_on(self) -> None:
+        batch = Batch(script, said(["put a"], ["put b"], ["put c"]), room=1)
+        batch.refuse(Refused({2: ValueError("later"), 1: ValueError("first")}))
+        assert [note.version for note in batch.parked.values()] == [2]
+        assert set(settled(batch)) == {"a"}
 
     def test_a_row_is_not_what_a_parked_stream_would_have_made_of_it(self) -> None:
         one, two = said(["put a", "wrong b"], ["update a"])

@@ -31,6 +31,7 @@ from whence.projections.advance import Advance
 from whence.projections.database import Session, parse_url
 from whence.projections.lease import Lease, Leases
 from whence.projections.ledger import ledger_of
+from whence.projections.parked import parked_sequences
 from whence.projections.projection import Projector
 from whence.projections.status import status, wait_until_caught_up
 from whence.sql import Database, open_database
@@ -74,6 +75,12 @@ async def until_rows(url: str, query: str, wanted: list[tuple[Any, ...]]) -> Non
             with suppress(DBAPIError):  # there may be no such table for a moment
                 found = rows(url, query)
     assert found == wanted
+
+
+async def until_logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    with anyio.fail_after(30):
+        while words not in caplog.text:
+            await anyio.sleep(0.02)
 
 
 class Hands:
@@ -273,6 +280,51 @@ class TestTheDatabase:
                 await record(store, parcel(1), Weighed(n))
             await wait_until_caught_up(store, tally, timeout_s=30)
         assert rows(postgres_url, TALLIES) == [("1", 4, chain(4))]
+
+    async def test_that_only_reads_for_a_while_is_waited_for(
+        self, store: EventStore, postgres_url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As after a failover to a standby, or where the disk is full and somebody has seen it."""
+        bound = tally_model.at
+        await record(store, parcel(1), Sent("Riga"))
+        name = parse_url(postgres_url).database
+        async with open_database(postgres_url) as database, working(store, bound(database)):
+            await wait_until_caught_up(store, tally, timeout_s=30)
+            for mode in ("on", "off"):
+                change(
+                    postgres_url,
+                    "SET TRANSACTION READ WRITE; "
+                    f"ALTER DATABASE {name} SET default_transaction_read_only = {mode}; "
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                )
+                if mode == "on":
+                    await record(store, parcel(1), Weighed(1))
+                    await until_logged(caplog, "in a read-only transaction")
+            await wait_until_caught_up(store, tally, timeout_s=30)
+            assert await parked_sequences(store, tally) == []
+        assert rows(postgres_url, TALLIES) == [("1", 2, chain(2))]
+
+    async def test_with_damaged_pages_is_no_event_s_fault(
+        self, store: EventStore, sqlite_url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        file = Path(sqlite_url.removeprefix("sqlite:///"))
+        await record(store, parcel(1), Sent("Riga"))
+        await self._catch_up(store, sqlite_url)
+        whole = file.read_bytes()
+        pages = rows(sqlite_url, "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'tallies__1'")
+        ((size,),) = rows(sqlite_url, "PRAGMA page_size")
+        with file.open("r+b") as damaged:
+            for (page,) in pages:
+                damaged.seek((page - 1) * size)
+                damaged.write(b"\xff" * size)
+        await record(store, parcel(1), Weighed(1))
+        async with open_database(sqlite_url) as database, working(store, tally_model.at(database)):
+            await until_logged(caplog, "malformed")
+        assert await parked_sequences(store, tally) == []
+        file.write_bytes(whole)
+        await self._catch_up(store, sqlite_url)
+        assert rows(sqlite_url, TALLIES) == [("1", 2, chain(2))]
 
     async def test_restored_from_a_backup_is_the_truth(
         self, store: EventStore, sqlite_url: str

@@ -1,0 +1,116 @@
+"""The tables of the generations of a SQL view: whose they are, and what becomes of them."""
+
+import pytest
+from sqlalchemy import create_engine, inspect
+
+from tests.projections.domain import QUICK, Sent, Weighed, events, parcel, record, until, working
+from tests.projections.sqldomain import TallyTable, only, rows, tallies
+from whence.projections.database import Database, parse_url
+from whence.projections.generation import Generation, make_ours
+from whence.projections.lease import Leases
+from whence.projections.ledger import ledger_of
+from whence.projections.readmodel import ReadModel
+from whence.projections.rebuild import drop_previous, rebuild
+from whence.projections.status import wait_until_caught_up
+from whence.sql import open_database
+from whence.store.errors import InvalidDomain, NoGeneration
+from whence.store.eventstore import EventStore
+
+TALLIES = "SELECT id, seen FROM tallies ORDER BY id"
+model = only(TallyTable)
+
+
+def tables(url: str) -> set[str]:
+    engine = create_engine(parse_url(url))
+    try:
+        return {name for name in inspect(engine).get_table_names() if "tallies" in name}
+    finally:
+        engine.dispose()
+
+
+async def take_late(store: EventStore, database: Database) -> object:
+    """As a worker that was paused after it had the lease of generation 1; returns what is wrong."""
+    late = model.at(database).projector("tally-table").generation(1)
+    wire = store.address.wire()
+    ledger = ledger_of(store, late, wire)
+    leases = await Leases(store, late.name, "late", 60_000, wire).acquire([0], force=True)
+    try:
+        return (await ledger.take(leases)).get(0)
+    finally:
+        await ledger.close()
+        await wire.close()
+
+
+async def test_what_was_dropped_is_not_made_again_by_a_worker_that_does_not_know(
+    store: EventStore, sql_url: str
+) -> None:
+    await record(store, parcel(1), Sent("Riga"))
+    async with open_database(sql_url) as database:
+        projection = model.at(database).projector("tally-table")
+        async with working(store, model.at(database)):
+            await wait_until_caught_up(store, projection)
+        await rebuild(store, projection, settings=QUICK)
+        await drop_previous(store, projection)
+        assert isinstance(await take_late(store, database), NoGeneration)
+        assert tables(sql_url) == {"tallies__2"}
+        assert rows(sql_url, TALLIES) == [("1", 1)]
+
+
+async def test_a_number_is_used_again_where_somebody_has_deleted_the_keys(
+    store: EventStore, sql_url: str
+) -> None:
+    await record(store, parcel(1), Sent("Riga"))
+    async with open_database(sql_url) as database:
+        projection = model.at(database).projector("tally-table")
+        for _ in range(3):
+            await rebuild(store, projection, settings=QUICK)
+        await store.ask("DEL", store.keys.generations("tally-table"))
+        await rebuild(store, projection, settings=QUICK)
+        assert rows(sql_url, "SELECT id, seen FROM tallies__2") == [("1", 1)]
+        assert rows(sql_url, TALLIES) == [("1", 1)]
+
+
+def test_the_twelfth_is_not_taken_for_the_first(sql_url: str) -> None:
+    first = Generation("tally-table", [tallies])
+    twelfth = Generation("tally-table@12", [tallies])
+    engine = create_engine(parse_url(sql_url))
+    with engine.begin() as connection:
+        make_ours(connection)
+        first.prepare(connection)
+        twelfth.prepare(connection)
+        twelfth.switch(connection)
+        first.drop(connection, for_good=True)
+    engine.dispose()
+    assert tables(sql_url) == {"tallies__12"}
+    assert rows(sql_url, TALLIES) == []
+
+
+async def test_a_projection_of_another_name_does_not_go_on_with_its_tables(
+    store: EventStore, sql_url: str
+) -> None:
+    class Renamed(TallyTable, name="renamed"):
+        pass
+
+    renamed = only(Renamed)
+    await record(store, parcel(1), Sent("Riga"))
+    number = store.keys.partition(parcel(1))
+    async with open_database(sql_url) as database:
+        async with working(store, model.at(database)):
+            await wait_until_caught_up(store, model.projector("tally-table"))
+        async with working(store, renamed.at(database)):
+            projection = renamed.at(database).projector("renamed")
+            found = await until(store, lambda found: found[number].failure != "", projection)
+            assert "no checkpoint says which events it has" in found[number].failure
+            assert rows(sql_url, TALLIES) == [("1", 1)]
+            await rebuild(store, projection, settings=QUICK)
+            await record(store, parcel(1), Weighed(5))
+            await wait_until_caught_up(store, projection)
+        assert rows(sql_url, TALLIES) == [("1", 2)]
+
+
+def test_two_projections_cannot_have_one_table() -> None:
+    class Second(TallyTable, name="second"):
+        pass
+
+    with pytest.raises(InvalidDomain, match="tally-table and second have one table, tallies"):
+        ReadModel([TallyTable, Second], events)
