@@ -42,7 +42,7 @@ class Generations(NamedTuple):
         match action:
             case "rebuild":
                 return self.newest if self.building is None else None
-            case "switch" | "abandon":
+            case "compare" | "switch" | "abandon":
                 return self.building
             case "rollback" | "drop":
                 return self.previous

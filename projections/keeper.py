@@ -5,11 +5,13 @@ import logging
 import anyio
 
 from whence.projections.catchup import NEAR, catch_up, follow
+from whence.projections.compared import last_compared
+from whence.projections.comparing import Comparing
 from whence.projections.generations import Generations, outdated
 from whence.projections.projection import Projector
 from whence.projections.settings import WorkerSettings
 from whence.projections.status import status
-from whence.projections.succession import Succession
+from whence.projections.succession import Succession, Switcher
 from whence.projections.switching import switch
 from whence.projections.wishes import Wish
 from whence.store.errors import WhenceError
@@ -43,6 +45,7 @@ class Keeper:
         self._settings = settings
         self._succession = Succession(store, projection)
         self._following: dict[int, anyio.CancelScope] = {}
+        self._comparing = Comparing(store, projection, owner, settings)
         self._said = ""  # what was logged last, until it changes
 
     async def run(self) -> None:
@@ -59,6 +62,8 @@ class Keeper:
                         tasks.start_soon(self._follow, number, scope)
                     for number in self._following.keys() - self._ours(found):
                         self._following.pop(number).cancel()
+                    if self._comparing.wanted(found) and await self._comparing.is_ours(found):
+                        tasks.start_soon(self._comparing.run, found)
                     await self._switch(found)
                 except WhenceError as error:
                     self._say(f"projection {self._projection.name}: {error}")
@@ -86,7 +91,7 @@ class Keeper:
         wish = found.wish
         match wish:
             case Wish(action="rebuild", revision=self._projection.revision):
-                await self._succession.begin("worker" if wish.then == "switch" else "person")
+                await self._begin(wish)
             case Wish(action="abandon" | "drop"):
                 await self._succession.retire(wish.number)
             case _:
@@ -117,13 +122,19 @@ class Keeper:
             return await self._succession.look()
         return found
 
+    async def _begin(self, wish: Wish) -> None:
+        switcher: Switcher = "worker" if wish.then == "switch" else "person"
+        number, begun = await self._succession.begin(switcher, after=wish.number)
+        if wish.then == "compare" and not begun:
+            await self._succession.want(Wish("compare", number, wish.by))
+
     async def _switch(self, found: Generations) -> None:
         """Switch to a generation that nobody has to decide on any more, once it has caught up.
 
         The worker does it that has its first partition. Another one may do the same: a script lets
         one of them.
         """
-        number = _next(found)
+        number = await self._next(found)
         if number not in self._ours(found):
             return
         new = self._projection.generation(number)
@@ -138,14 +149,17 @@ class Keeper:
             log.info("projection %s: readers see generation %d now", self._projection.name, number)
             await self._succession.sweep()
 
+    async def _next(self, found: Generations) -> int | None:
+        """The generation that goes live when it has caught up, if any."""
+        wish = found.wish
+        if wish is None:
+            return found.building if found.switcher == "worker" else None
+        if wish.action == "compare":
+            compared = await last_compared(self._store, self._projection, wish.number)
+            return wish.number if compared is not None and compared.agrees else None
+        return wish.number if wish.action in {"switch", "rollback"} else None
+
     def _say(self, sentence: str) -> None:
         if sentence and sentence != self._said:
             log.warning("%s", sentence)
         self._said = sentence
-
-
-def _next(found: Generations) -> int | None:
-    """The generation that goes live when it has caught up, if any."""
-    if found.wish is not None and found.wish.action in {"switch", "rollback"}:
-        return found.wish.number
-    return found.building if found.switcher == "worker" else None

@@ -7,6 +7,7 @@ from typing import Literal
 
 import anyio
 
+from whence.projections.compared import forget_compared
 from whence.projections.generations import Generations, generations
 from whence.projections.ledger import Ledger, ledger_of
 from whence.projections.projection import Projector
@@ -85,22 +86,29 @@ class Succession:
                 self._projection.revision,
                 "only workers of that code can let readers see it",
             )
+        if wish.action == "compare":
+            await forget_compared(self._store, self._projection)
         await self._store.ask("HSET", self._key, "wish", encode_wish(wish))
 
     async def take_back(self) -> None:
         """Want nothing of the workers any more; what they have begun stays."""
         await self._store.ask("HDEL", self._key, "wish")
 
-    async def begin(self, switcher: Switcher, *, forget_skips: bool = False) -> tuple[int, bool]:
+    async def begin(
+        self, switcher: Switcher, *, forget_skips: bool = False, after: int | None = None
+    ) -> tuple[int, bool]:
         """The number of the generation that is built from now on, and whether it was begun already.
 
         What a person has skipped in the live one is skipped in a new one, unless ``forget_skips``.
+        With ``after``, none is begun but the one after that.
 
         Raises:
             RevisionMismatch: the one that is being built is another version's.
         """
         while True:
             found = await self.claim()
+            if after is not None and found.newest != after:
+                return found.newest, True
             number = found.newest + 1
             if found.building is None:
                 # None of them is in use. They are there when somebody has deleted the key that

@@ -10,9 +10,9 @@ import msgspec
 
 from whence.store.errors import CorruptStore
 
-Action = Literal["rebuild", "switch", "rollback", "abandon", "drop"]
-# What comes after a rebuild: the switch by itself, or a person who decides on it.
-Then = Literal["switch", "wait"]
+Action = Literal["rebuild", "compare", "switch", "rollback", "abandon", "drop"]
+# What comes after a rebuild: the switch; a comparison, and the switch if nothing differs; a person.
+Then = Literal["switch", "compare", "wait"]
 
 
 class Wish(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,6 +4,7 @@
     ns:identity                      hash    identity.lua               uuid, partitions, grammar
     ns:workers:<projection>          hash    beat.lua (expires)         worker -> when it last lived
     ns:generations:<projection>      hash    claim, begin, switch.lua   which one is live, a wish
+    ns:compared:<projection>         string  compared.py (expires)      how two generations differ
     {ns:017}:e:<type>:<id>           stream  append.lua                 events; id 0-<version>
     {ns:017}:feed                    stream  append.lua                 pointers; id 0-<position>
     {ns:017}:cmd:<type>:<id>:<cmd>   string  append.lua (expires)       what a command id has stored
@@ -25,7 +26,7 @@ A view that is made anew lies beside the one that readers see: its later generat
 behind the name of the projection, in all keys but the one that says which of them is live.
 
 ``{ns:017}`` is the hash tag of partition 17: all that one append or one checkpoint touches lies in
-one Cluster slot; the three keys without one belong to no partition. Streams and feeds are never
+one Cluster slot; the four keys without one belong to no partition. Streams and feeds are never
 deleted, trimmed or expired; a snapshot may be deleted at any time. A worker that waits for the
 first event of a partition makes its feed, empty, by XGROUP CREATE MKSTREAM.
 """
@@ -114,6 +115,10 @@ class Keys:
     def generations(self, projection: str) -> str:
         """Which generation of a view is live; in no partition, so that it changes at once."""
         return f"{self.namespace}:generations:{projection}"
+
+    def compared(self, projection: str) -> str:
+        """What a comparison of the generations of a view has found."""
+        return f"{self.namespace}:compared:{projection}"
 
 
 def identity_key(namespace: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.projections.domain import (
     QUICK,
+    CountRow,
     Counts,
     Sent,
     counts,
@@ -16,6 +17,8 @@ from tests.projections.domain import (
     view_of,
     working,
 )
+from whence.projections.compared import Compared, last_compared
+from whence.projections.comparison import Difference
 from whence.projections.generations import Generations, generations
 from whence.projections.projection import Projector
 from whence.projections.rebuild import rebuild
@@ -164,3 +167,59 @@ async def test_a_wish_that_cannot_be_read_is_an_error(store: EventStore) -> None
     with pytest.raises(CorruptStore, match="what is wanted of a view"):
         await generations(store, counts)
     assert len(await status(store, counts.generation(1))) == store.keys.partitions
+
+
+async def found_of(store: EventStore, number: int) -> Compared:
+    with anyio.fail_after(30):
+        while (found := await last_compared(store, counts, number)) is None:
+            await anyio.sleep(0.02)
+    return found
+
+
+async def test_what_agrees_goes_live_after_the_comparison(store: EventStore) -> None:
+    await some_history(store)
+    async with working(store), working(store):
+        await wait_until_caught_up(store, counts)
+        await want(store, "rebuild", 1, "compare")
+        await until(store, lambda found: found.live == 2)
+        compared = await found_of(store, 2)
+    assert compared.agrees
+    assert compared.found is not None
+    assert compared.found.rows == PARCELS
+
+
+async def test_what_differs_waits_for_a_person(store: EventStore) -> None:
+    await some_history(store)
+    async with working(store):
+        await wait_until_caught_up(store, counts)
+        await want(store, "rebuild", 1, "wait")
+        await until(store, lambda found: found.building == 2)
+        await wait_until_caught_up(store, counts.generation(2))
+    key = store.keys.view(store.keys.partition(parcel(7)), "counts@2")
+    await store.ask("HSET", key, "7", counts.rows.encode("7", CountRow(70)))
+
+    async with working(store):
+        await want(store, "compare", 2)
+        compared = await found_of(store, 2)
+        assert compared.found is not None
+        assert compared.found.differences == [Difference("7", "events", 1, 70)]
+        assert (await generations(store, counts)).live == 1
+
+        await store.ask("HSET", key, "7", counts.rows.encode("7", CountRow(1)))
+        await want(store, "compare", 2)
+        await until(store, lambda found: found.live == 2)
+
+
+async def test_why_it_cannot_be_compared_is_kept_and_the_worker_goes_on(store: EventStore) -> None:
+    await some_history(store)
+    async with working(store):
+        await wait_until_caught_up(store, counts)
+        key = store.keys.view(store.keys.partition(parcel(7)), "counts")
+        await store.ask("HSET", key, "7", b"{")
+        await want(store, "rebuild", 1, "compare")
+        compared = await found_of(store, 2)
+        assert not compared.agrees
+        assert "DecodeError" in compared.failure
+        assert (await generations(store, counts)).live == 1
+        await want(store, "switch", 2)
+        await until(store, lambda found: found.live == 2)

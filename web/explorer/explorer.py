@@ -55,7 +55,7 @@ class Explorer:
                 case [
                     "projections",
                     name,
-                    "rebuild" | "switch" | "rollback" | "abandon" | "drop" as action,
+                    "rebuild" | "compare" | "switch" | "rollback" | "abandon" | "drop" as action,
                 ]:
                     _only(request, "POST")
                     return await self._generations.act(request, name, action)

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from whence.domain import Domain
+from whence.projections.compared import Compared
 from whence.projections.generations import Generations
 from whence.projections.projection import Projector
 from whence.projections.status import PartitionStatus, owner_counts
@@ -20,6 +21,7 @@ from whence.web.parameters import number
 
 OUTCOMES = {
     "rebuild": "The rebuild is asked for; a worker begins it within seconds.",
+    "compare": "A worker compares the two as soon as the new one has caught up.",
     "switch": "Readers see the new generation as soon as it has caught up.",
     "rollback": "Readers see the previous generation once a worker has brought it up to date.",
     "abandon": "A worker drops what was built; readers see what they saw before.",
@@ -29,14 +31,14 @@ OUTCOMES = {
     "other-code": "Another version of the projection has made that generation, and only workers of "
     "that code can let readers see it; nothing was asked for.",
 }
-_AFTER: tuple[Then, ...] = ("switch", "wait")
+_AFTER: tuple[Then, ...] = ("switch", "compare", "wait")
 
 
 class Making(NamedTuple):
     """A generation on its way to readers: ``done`` of ``total`` events are in it.
 
     ``rate`` is in events per second, None before the second look; ``left`` are seconds, None while
-    nobody can tell.
+    nobody can tell. ``compared`` is what a comparison with the live one has found.
     """
 
     number: int
@@ -47,10 +49,15 @@ class Making(NamedTuple):
     parked: int
     owners: Mapping[str, int]
     failures: Sequence[PartitionStatus]
+    compared: Compared | None
 
     @classmethod
     def of(
-        cls, generation: Projector, found: Sequence[PartitionStatus], rate: float | None
+        cls,
+        generation: Projector,
+        found: Sequence[PartitionStatus],
+        rate: float | None,
+        compared: Compared | None,
     ) -> "Making":
         to_go = sum(one.lag for one in found)
         done = sum(min(one.position, one.head) for one in found)
@@ -63,6 +70,7 @@ class Making(NamedTuple):
             sum(one.parked for one in found),
             owner_counts(found),
             [one for one in found if one.failure],
+            compared,
         )
 
 

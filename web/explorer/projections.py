@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from whence.domain import Domain
+from whence.projections.compared import last_compared
 from whence.projections.generations import Generations, generations_of_each, outdated
 from whence.projections.projection import Projector
 from whence.projections.status import PartitionStatus, owner_counts, statuses
@@ -123,7 +124,8 @@ class ProjectionsPage:
             if one in coming:
                 parts = beside[coming[one].name]
                 rate = self._rate(before, f"{coming[one].name}, on its way", parts)
-                making = Making.of(coming[one], parts, rate)
+                compared = await last_compared(self._store, one, coming[one].number or 1)
+                making = Making.of(coming[one], parts, rate, compared)
             rate = self._rate(before, f"{one.name}, {known[one].live} live", found[one.name])
             standings.append(Standing.of(one, found[one.name], rate, known[one], making))
         return standings

@@ -25,6 +25,7 @@ from whence.projections.settings import WorkerSettings
 from whence.projections.wishes import Wish
 from whence.projections.worker import Worker
 from whence.store.eventstore import EventStore
+from whence.store.ids import StreamId
 from whence.web.access import Access
 from whence.web.apikeys import ApiKeys, new_key
 from whence.web.app import create_app
@@ -253,6 +254,26 @@ async def test_progress_is_shown_until_the_switch_by_itself(
         assert (await shop.generations()).live == 1
 
         monkeypatch.setattr(Placed, "broken", frozenset[str]())
+        await expect(page.get_by_text("Make it anew, or go back")).to_be_visible()
+    assert (await shop.generations()).live == 2
+
+
+@needs_chromium
+async def test_what_differs_is_shown_and_waits(shop: Shop) -> None:
+    async with shown(shop) as page, shop.worker():
+        await expect(page.locator(".figures dd").first).to_have_text("0")
+        key = shop.store.keys.view(shop.store.keys.partition(StreamId("order", "7")), "placed")
+        await shop.store.ask("HSET", key, "7", b'{"user_id":"<b>bob</b>"}')
+        await open_choices(page)
+        await page.get_by_role("button", name="Rebuild, compare").click()
+        made = page.get_by_role("group", name="Generation 2 of placed")
+        await expect(made).to_contain_text("1 row of 30 differs from the live generation")
+        await expect(made.get_by_role("row", name="7 user_id")).to_contain_text("<b>bob</b>")
+        await keep_screenshot(page, "rebuild-compared-light")
+        assert await violations(page) == []
+        assert (await shop.generations()).live == 1
+
+        await made.get_by_role("button", name="Let readers see it").click()
         await expect(page.get_by_text("Make it anew, or go back")).to_be_visible()
     assert (await shop.generations()).live == 2
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 _ALLOWED = re.compile(
-    rb"[a-z0-9-]+:(identity|generations:[\w.~-]+|workers:[\w.~-]+(@\d+)?)"
+    rb"[a-z0-9-]+:(identity|(generations|compared):[\w.~-]+|workers:[\w.~-]+(@\d+)?)"
     rb"|\{[a-z0-9-]+:\d{3}\}:(feed|(e|snap):[\w.~-]+:[\w.~-]+|cmd:[\w.~-]+:[\w.~-]+:[\w.~-]+|(lease|cp|view|index|parked|skipped|asked|timers|due):[\w.~-]+(@\d+)?)"
 )
 
