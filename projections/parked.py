@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from whence.projections.live import Named, Source, of_each, of_live
 from whence.projections.notes import Note, Skip, parse_notes, parse_skips
-from whence.projections.projection import Projector
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId, number_of
 from whence.store.wire import Command
@@ -63,8 +62,8 @@ async def _sequences(source: Source) -> list[ParkedSequence]:
     return sorted(sequences, key=lambda sequence: (sequence.since, sequence.stream))
 
 
-async def parked_counts(store: EventStore, projections: Iterable[Projector]) -> dict[str, int]:
-    """How many aggregates are parked, by projection; one round trip, raises as above."""
+async def parked_counts(store: EventStore, projections: Iterable[Named]) -> dict[str, int]:
+    """How many aggregates are parked, by name; one round trip, raises as above."""
     keys = store.keys
 
     def commands(generation: Named) -> list[Command]:

@@ -102,7 +102,7 @@ def create_app(
         commands[kind.name] = Commands(kind, runtime, max_body_bytes=max_body_bytes)
         history = History(kind, runtime, live)
         branches[kind.plural] = AggregateBranch(kind, commands[kind.name], history)
-    health = Health(store, domain.read_model, timeout=ready_within)
+    health = Health(store, domain, timeout=ready_within)
     describer = Describer(aggregates, domain.read_model.in_redis.values())
     document = describer.document(metadata.version("whence"))
     branches["docs"] = ReferencePage(document)

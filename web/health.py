@@ -6,9 +6,9 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from whence.domain import Domain
 from whence.projections.generations import outdated_views
 from whence.projections.parked import parked_counts
-from whence.projections.readmodel import ReadModel
 from whence.store.errors import StoreUnavailable
 from whence.store.eventstore import EventStore
 from whence.web.replies import reply
@@ -18,13 +18,14 @@ class Health:
     """The two addresses that load balancers and supervisors ask.
 
     Args:
-        model: the views whose parked aggregates are counted.
+        domain: what is parked of its views and reactions is counted.
         timeout: seconds that the store has for its answer.
     """
 
-    def __init__(self, store: EventStore, model: ReadModel, *, timeout: float) -> None:
+    def __init__(self, store: EventStore, domain: Domain, *, timeout: float) -> None:
         self._store = store
-        self._model = model
+        self._projections = list(domain.read_model.projections.values())
+        self._reactions = list(domain.reactions.reactions.values())
         self._timeout = timeout
 
     async def alive(self, request: Request) -> Response:
@@ -43,9 +44,8 @@ class Health:
             with anyio.fail_after(self._timeout):
                 await self._store.ask("PING")
                 answered = time.perf_counter()
-                projections = list(self._model.projections.values())
-                parked = await parked_counts(self._store, projections)
-                outdated = await outdated_views(self._store, projections)
+                parked = await parked_counts(self._store, [*self._projections, *self._reactions])
+                outdated = await outdated_views(self._store, self._projections)
         except TimeoutError:
             where = self._store.address.shown
             raise StoreUnavailable(where, f"no answer within {self._timeout:g} s") from None

@@ -38,6 +38,9 @@ async def test_a_process_with_its_store_is_alive_and_ready(
     assert ready["status"] == "ready"
     assert ready["store"]["uuid"] == store.identity.uuid
     assert ready["store"]["milliseconds"] >= 0
+    assert ready["parked"] == {"order-list": 0, "sales-per-day": 0, "approval": 0}
+    await store.ask("HSET", store.keys.parked(3, "approval"), "order/42", "1 {}")
+    assert (await client.document("/readyz"))["parked"]["approval"] == 1
 
 
 async def test_without_its_server_a_process_is_alive_but_not_ready() -> None:

@@ -12,6 +12,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from examples.orders import domain
+from examples.orders.domain import Approval
+from tests.reactions.domain import handled, reacting
 from tests.web.client import CANCEL, PLACE, Client
 from whence import Runtime
 from whence.projections.worker import Worker
@@ -161,6 +163,25 @@ async def test_the_lag_of_a_view_until_a_worker_has_come(
     assert applied == 2
     working.cancel()
     await asyncio.wait([working])
+
+
+async def test_a_reaction_with_its_timers(
+    watched: Watched, store: EventStore, runtime: Runtime
+) -> None:
+    await watched.client.placed("1")
+    number = store.keys.partition(StreamId("order", "1"))
+    where = {"reaction": "approval", "partition": str(number)}
+    assert await watched.value("whence_reaction_lag_events", **where) == 1
+    assert await watched.value("whence_reaction_unowned_partitions", reaction="approval") == 8
+
+    async with reacting(store, Approval, runtime=runtime):
+        await watched.client.placed("2", "3")
+        await handled(store, domain.reactions.reaction("approval"))
+        assert await watched.value("whence_reaction_timers", reaction="approval") == 2
+        assert await watched.value("whence_reaction_workers", reaction="approval") == 1
+    assert await watched.value("whence_reaction_lag_events", **where) == 0
+    told = await watched.value("whence_reaction_handled_events_total", reaction="approval")
+    assert told == 3
 
 
 async def test_without_its_store_a_process_still_tells_the_rest() -> None:

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from whence.domain import Domain
+from whence.projections.live import Named
 from whence.projections.parked import ParkedSequence, parked_sequences
-from whence.projections.projection import Projector
 from whence.projections.requests import retry, skip
 from whence.store.errors import NotParked
 from whence.store.eventstore import EventStore
@@ -27,7 +27,7 @@ OUTCOMES = {
 
 
 class Parked(NamedTuple):
-    """What is parked of one projection."""
+    """What is parked of one projection or reaction."""
 
     projection: str
     sequences: Sequence[ParkedSequence]
@@ -38,14 +38,13 @@ class ParkedEvents:
 
     def __init__(self, domain: Domain, store: EventStore) -> None:
         self._model = domain.read_model
+        self._reactions = domain.reactions.reactions
         self._store = store
 
     async def found(self) -> list[Parked]:
-        """Those projections of which something is parked."""
-        found = [
-            Parked(projection.name, await parked_sequences(self._store, projection))
-            for projection in self._model.projections.values()
-        ]
+        """Those projections and reactions of which something is parked."""
+        followers: list[Named] = [*self._model.projections.values(), *self._reactions.values()]
+        found = [Parked(one.name, await parked_sequences(self._store, one)) for one in followers]
         return [one for one in found if one.sequences]
 
     async def act(self, request: Request, name: str, action: str) -> Response:
@@ -55,7 +54,7 @@ class ParkedEvents:
             UnknownProjection, InvalidInput, InvalidId: nothing was asked of anybody.
             StoreUnavailable, ServerRefused, CorruptStore
         """
-        projection = self._model.projector(name)
+        projection = self._reactions.get(name) or self._model.projector(name)
         form = await form_of(request)
         stream = StreamId.checked(form.get("type", ""), form.get("id", ""))
         try:
@@ -65,7 +64,7 @@ class ParkedEvents:
         return back(request, outcome)
 
     async def _ask(
-        self, projection: Projector, stream: StreamId, action: str, form: dict[str, str], by: str
+        self, projection: Named, stream: StreamId, action: str, form: dict[str, str], by: str
     ) -> str:
         if action == "retry":
             answer = await retry(self._store, projection, stream, by=by, timeout_s=_WITHIN)

@@ -1,4 +1,4 @@
-"""The page of the projections: how far each is, how fast it goes, who works on it."""
+"""The page of the projections and reactions: how far each is, how fast it goes, who works on it."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,10 @@ from starlette.responses import Response
 from whence.domain import Domain
 from whence.projections.compared import last_compared
 from whence.projections.generations import Generations, generations_of_each, outdated
+from whence.projections.live import Named
 from whence.projections.projection import Projector
 from whence.projections.status import PartitionStatus, owner_counts, statuses
+from whence.reactions.status import timer_counts
 from whence.store.errors import InvalidInput
 from whence.store.eventstore import EventStore
 from whence.web.explorer import generations, parked
@@ -29,11 +31,12 @@ _OUTCOMES = parked.OUTCOMES | generations.OUTCOMES
 
 
 class Standing(NamedTuple):
-    """A projection as a whole, and each of its partitions.
+    """A projection or a reaction as a whole, and each of its partitions.
 
     ``rate`` is in events per second, None before the second look; ``owners`` are the workers, and
     how many partitions each has. ``remark`` says what is wrong with the live generation; ``making``
-    is the one that is on its way, and ``returns`` says whether the previous one can come back.
+    is the one that is on its way, and ``returns`` says whether the previous one can come back. A
+    reaction has none of these, and ``timers`` that wait.
     """
 
     name: str
@@ -46,24 +49,20 @@ class Standing(NamedTuple):
     owners: Mapping[str, int]
     unowned: int
     failures: Sequence[PartitionStatus]
-    generations: Generations
-    remark: str
-    making: Making | None
-    returns: bool
+    generations: Generations | None = None
+    remark: str = ""
+    making: Making | None = None
+    returns: bool = False
+    timers: int | None = None
 
     @classmethod
     def of(
-        cls,
-        projection: Projector,
-        found: Sequence[PartitionStatus],
-        rate: float | None,
-        known: Generations,
-        making: Making | None,
+        cls, follower: Named, found: Sequence[PartitionStatus], rate: float | None
     ) -> "Standing":
         heights = bars([one.lag for one in found], top=10)
         return cls(
-            projection.name,
-            (type(projection).__doc__ or "").strip().partition("\n")[0],
+            follower.name,
+            (type(follower).__doc__ or "").strip().partition("\n")[0],
             found,
             list(zip(found, heights, strict=True)),
             sum(one.position for one in found),
@@ -72,10 +71,18 @@ class Standing(NamedTuple):
             owner_counts(found),
             sum(not one.owner for one in found),
             [one for one in found if one.failure],
-            known,
-            outdated(projection, known),
-            making,
-            known.revisions.get(known.previous or 0) == projection.revision,
+        )
+
+    def with_generations(
+        self, projection: Projector, known: Generations, making: Making | None
+    ) -> "Standing":
+        """The same of a view, whose generations are known."""
+        returns = known.revisions.get(known.previous or 0) == projection.revision
+        return self._replace(
+            generations=known,
+            remark=outdated(projection, known),
+            making=making,
+            returns=returns,
         )
 
 
@@ -87,6 +94,7 @@ class ProjectionsPage:
     ) -> None:
         self._parked = parked
         self._projections = list(domain.read_model.projections.values())
+        self._reactions = list(domain.reactions.reactions.values())
         self._store = store
         self._pages = pages
         self._paces: dict[str, Pace] = {}
@@ -103,6 +111,7 @@ class ProjectionsPage:
             live=self._fragment(request, await self._standings.get()),
             parked=await self._parked.found(),
             said=_said(outcome),
+            reactions=bool(self._reactions),
         )
 
     async def live(self, request: Request) -> Message:
@@ -114,7 +123,7 @@ class ProjectionsPage:
     async def _look(self) -> list[Standing]:
         known = await generations_of_each(self._store, self._projections)
         coming = {one: new for one in known if (new := on_its_way(one, known[one])) is not None}
-        found = await statuses(self._store, self._projections)
+        found = await statuses(self._store, [*self._projections, *self._reactions])
         # Asked apart: the first generation has the name that stands for the live one above.
         beside = await statuses(self._store, coming.values())
         before, self._paces = self._paces, {}
@@ -127,7 +136,13 @@ class ProjectionsPage:
                 compared = await last_compared(self._store, one, coming[one].number or 1)
                 making = Making.of(coming[one], parts, rate, compared)
             rate = self._rate(before, f"{one.name}, {known[one].live} live", found[one.name])
-            standings.append(Standing.of(one, found[one.name], rate, known[one], making))
+            standing = Standing.of(one, found[one.name], rate)
+            standings.append(standing.with_generations(one, known[one], making))
+        for reaction in self._reactions:
+            rate = self._rate(before, reaction.name, found[reaction.name])
+            timers = sum(await timer_counts(self._store, reaction))
+            standing = Standing.of(reaction, found[reaction.name], rate)
+            standings.append(standing._replace(timers=timers))
         return standings
 
     def _rate(

@@ -6,14 +6,14 @@ from whence.store.eventstore import EventStore
 from whence.web.live import Live
 from whence.web.metering import HttpMeter
 from whence.web.metrics.families import Source
+from whence.web.metrics.followers import FollowerSource
 from whence.web.metrics.http import HttpSource
-from whence.web.metrics.projections import ProjectionSource
 from whence.web.metrics.runtime import RuntimeSource
 
 
 def worker_sources(domain: Domain, store: EventStore) -> list[Source]:
-    """Of a process that keeps views."""
-    return [ProjectionSource(store, domain.read_model)]
+    """Of a process that keeps views and reacts."""
+    return [FollowerSource(store, domain)]
 
 
 def web_sources(

@@ -1,7 +1,12 @@
 """The page of the projections: what it says of those that lag, stand still, or have no worker."""
 
+from examples.orders import domain
+from examples.orders.domain import Approval
+from tests.reactions.domain import handled, reacting
 from tests.web.client import Client
 from tests.web.explorer.html import Html, page
+from whence import Runtime
+from whence.projections.notes import Note, encode
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 
@@ -60,3 +65,39 @@ async def test_one_that_stands_still_says_why(client: Client, store: EventStore)
 
 async def test_a_domain_without_projections(accounts: Client) -> None:
     assert "has no projections" in (await page(accounts, "/explorer/projections")).text
+
+
+async def test_a_reaction_with_its_timers(
+    client: Client, store: EventStore, runtime: Runtime
+) -> None:
+    await client.placed(*ORDERS)
+    before = (await page(client, "/explorer/projections")).text.partition("approval reaction")[2]
+    assert "behind 12 handled 0" in before
+    assert "No worker runs this reaction" in before
+    assert "Make it anew" not in before
+
+    async with reacting(store, Approval, runtime=runtime):
+        await client.placed("late")
+        await handled(store, domain.reactions.reaction("approval"))
+    # With an outcome to tell, the page is not that of a moment ago.
+    after = await page(client, "/explorer/projections?outcome=applied")
+    assert "behind 0 handled 13" in after.text.partition("approval reaction")[2]
+    assert "timer waits 1" in after.text
+
+
+async def test_what_a_reaction_has_parked(client: Client, store: EventStore) -> None:
+    await client.placed("42")
+    key = store.keys.parked(store.keys.partition(StreamId("order", "42")), "approval")
+    note = encode(Note(1, 1, "OrderPlaced", "the bank does not answer")).decode()
+    await store.ask("HSET", key, "order/42", f"1769860800000000 {note}")
+
+    found = await page(client, "/explorer/projections")
+    assert "Parked in approval" in found.text
+    assert "the bank does not answer" in found.text
+
+    # Only a worker sends what a reaction asks for: without one, the wish stays.
+    form = {"type": "order", "id": "42"}
+    response = await client.post("/explorer/projections/approval/retry", data=form)
+    assert response.headers["location"] == "/explorer/projections?outcome=open"
+    asked = store.keys.asked(store.keys.partition(StreamId("order", "42")), "approval")
+    assert await store.ask("HEXISTS", asked, "order/42")
