@@ -53,8 +53,9 @@ class Checkpoints:
                 move(lease, change)
         return outcomes
 
-    async def show(self) -> None:
+    async def show(self, old: str = "", held: Sequence[Lease] = ()) -> bool:
         """Nothing to do: who reads rows in Redis asks which generation is live."""
+        return True
 
     async def skip_as(self, other: str) -> None:
         """Skip what is skipped in another generation; raises ServerRefused as well."""
@@ -65,7 +66,7 @@ class Checkpoints:
             ]
         )
 
-    async def drop(self, hold_ms: int = 0) -> None:
+    async def drop(self, live: str, hold_ms: int = 0) -> None:
         """Remove all that there is of this generation; raises ServerRefused as well.
 
         Nobody takes a partition of it for ``hold_ms`` milliseconds: a worker that was paused just

@@ -120,13 +120,17 @@ class Generation:
         for table in self.declared:
             self._show(connection, table)
 
-    def drop(self, connection: Connection, *, for_good: bool) -> None:
-        """Remove the tables of this generation, and the views that may still show them.
+    def drop(self, connection: Connection, live: "Generation", *, for_good: bool) -> None:
+        """Remove the tables of this generation; views that still show them show ``live`` then.
 
         ``for_good``: ``prepare`` refuses to make them anew.
         """
+        absent = live.missing(connection)
         for table in self._shown(connection):
-            connection.exec_driver_sql(f"DROP VIEW {_quoted(connection, table.name)}")
+            if live.projection == self.projection or live.physical[table] in absent:
+                connection.exec_driver_sql(f"DROP VIEW {_quoted(connection, table.name)}")
+            else:
+                live._show(connection, table)  # noqa: SLF001  # of the same class
         self._metadata.drop_all(connection)
         for table in sqltables.ours.tables.values():
             connection.execute(table.delete().where(table.c.projection == self.projection))

@@ -44,18 +44,23 @@ class Ledger(Protocol):
         """Write down why a partition stands still, until its next commit; answers as above."""
         ...
 
-    async def show(self) -> None:
-        """Let those see this generation who read the view with plain SQL."""
+    async def show(self, old: str = "", held: Sequence[Lease] = ()) -> bool:
+        """Let those see this generation who read the view with plain SQL.
+
+        False, and then nothing was changed, if one of the leases ``held`` on the generation ``old``
+        was lost there.
+        """
         ...
 
     async def skip_as(self, other: str) -> None:
         """Skip what is skipped in another generation, given by its name."""
         ...
 
-    async def drop(self, hold_ms: int = 0) -> None:
+    async def drop(self, live: str, hold_ms: int = 0) -> None:
         """Remove all that there is of this generation.
 
-        Nobody takes a partition of it for ``hold_ms`` milliseconds.
+        Nobody takes a partition of it for ``hold_ms`` milliseconds. Who still sees it with plain
+        SQL, for a switch was broken off, sees the generation ``live`` from then on.
         """
         ...
 

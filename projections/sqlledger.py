@@ -42,7 +42,8 @@ class SqlLedger:
         self._database = projection.database
         self._session = self._database.session()
         self._mirror = Mirror(store, projection.name, wire)
-        self._standing = SqlStanding(projection.name, store.identity.uuid)
+        self._log = store.identity.uuid
+        self._standing = SqlStanding(projection.name, self._log)
         self._generation = Generation(projection.name, projection.tables)
         self._writer = SqlWriter(self._generation)
 
@@ -93,8 +94,14 @@ class SqlLedger:
     async def note_failure(self, lease: Lease, failure: str) -> WhenceError | None:
         return await self._mirror.note_failure(lease, failure)
 
-    async def show(self) -> None:
-        await self._session.transaction(self._generation.switch)
+    async def show(self, old: str = "", held: Sequence[Lease] = ()) -> bool:
+        def work(connection: Connection) -> bool:
+            if held and SqlStanding(old, self._log).lost(connection, held):
+                return False
+            self._generation.switch(connection)
+            return True
+
+        return await self._session.transaction(work)
 
     async def skip_as(self, other: str) -> None:
         def work(connection: Connection) -> None:
@@ -103,13 +110,14 @@ class SqlLedger:
 
         await self._session.transaction(work)
 
-    async def drop(self, hold_ms: int = 0) -> None:
+    async def drop(self, live: str, hold_ms: int = 0) -> None:
         def work(connection: Connection) -> None:
             make_ours(connection)
-            self._generation.drop(connection, for_good=hold_ms > 0)
+            shown = Generation(live, self._generation.declared)
+            self._generation.drop(connection, shown, for_good=hold_ms > 0)
 
         await self._session.transaction(work)
-        await self._mirror.drop(hold_ms)
+        await self._mirror.drop(live, hold_ms)
 
     async def close(self) -> None:
         await self._session.close()

@@ -3,12 +3,13 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import anyio
 
 from whence.projections.compared import forget_compared
 from whence.projections.generations import Generations, generations
+from whence.projections.lease import Lease
 from whence.projections.ledger import Ledger, ledger_of
 from whence.projections.projection import Projector
 from whence.projections.wishes import Wish, encode_wish
@@ -35,6 +36,23 @@ Switcher = Literal["worker", "person"]
 
 # For so long nobody can take a partition of a generation that was dropped.
 _DROPPED_MS = 3_600_000
+# For so long whoever wants to begin a generation waits for somebody who clears the keys of one.
+_CLEARING_MS = 10_000
+_LOOK_EVERY = 0.05
+
+
+class Fence(NamedTuple):
+    """What has to hold for a switch, or readers would be taken back to before what they have seen.
+
+    ``held`` are the leases on the live generation: none of them was lost; ``until_ms`` is when they
+    end, by the clock of the server that has the generations.
+    """
+
+    held: Sequence[Lease] = ()
+    until_ms: int = 0
+
+
+_NO_FENCE = Fence()
 
 
 class Succession:
@@ -105,21 +123,22 @@ class Succession:
         Raises:
             RevisionMismatch: the one that is being built is another version's.
         """
+        number = 0
         while True:
             found = await self.claim()
             if after is not None and found.newest != after:
                 return found.newest, True
-            number = found.newest + 1
-            if found.building is None:
-                # None of them is in use. They are there when somebody has deleted the key that
-                # counts generations.
-                async with self._ledger(number) as ledger:
-                    await ledger.drop()
-                    if not forget_skips:
-                        await ledger.skip_as(self._projection.generation(found.live).name)
-            match await self._run(BEGIN, [number, self._projection.revision, switcher]):
+            args: list[Arg] = [number, self._projection.revision, switcher, _CLEARING_MS]
+            match await self._run(BEGIN, args):
                 case [b"begun"]:
                     return number, False
+                case [b"given", bytes(text)]:
+                    number = int(text)
+                    await self._clear(number, found.live, forget_skips=forget_skips)
+                case [b"clearing", _]:
+                    await anyio.sleep(_LOOK_EVERY)
+                case [b"taken", _]:
+                    number = 0
                 case [b"building", bytes(building)]:
                     return int(building), True
                 case [b"other", bytes(building), bytes(revision)]:
@@ -130,23 +149,37 @@ class Succession:
                         f"let that code finish it, or run `whence projections abandon "
                         f"{self._projection.name}`",
                     )
-                case [b"taken", _]:
-                    continue
                 case answer:
                     raise CorruptStore(f"begin.lua answered {answer!r}")
 
-    async def switch(self, from_: int, to: int) -> int:
+    async def _clear(self, number: int, live: int, *, forget_skips: bool) -> None:
+        """Make sure that there is nothing of a generation that is about to begin.
+
+        Nothing is, unless somebody has deleted the key that counts generations.
+        """
+        async with self._ledger(number) as ledger:
+            await ledger.drop(self._name(live))
+            if not forget_skips:
+                await ledger.skip_as(self._name(live))
+
+    async def switch(self, from_: int, to: int, fence: Fence = _NO_FENCE) -> int:
         """The generation that is live now: ``to``, unless another one than ``from_`` was.
 
-        Tables are shown first: whoever finds it done only by half, does it again.
+        It stays ``from_`` where the fence does not hold any more. Tables are shown first: whoever
+        finds it done only by half, does it again.
 
         Raises:
             NoGeneration: ``to`` was dropped meanwhile.
         """
-        await self._show(to)
-        match await self._run(SWITCH, [from_, to]):
+        async with self._ledger(to) as ledger:
+            if not await ledger.show(self._name(from_), fence.held):
+                return from_
+        match await self._run(SWITCH, [from_, to, fence.until_ms]):
             case [b"switched"]:
                 return to
+            case [b"late"]:
+                await self._show(from_)
+                return from_
             case [b"other", bytes(live)]:
                 await self._show(int(live))
                 return int(live)
@@ -170,13 +203,16 @@ class Succession:
         In a Cluster it waits for as long as a call may take: the rows and which generation is live
         come from different servers there, so a reader who was told of it may still be reading it.
         """
-        dropping = (await self.look()).dropping
-        if dropping and self._store.address.spread:
+        found = await self.look()
+        if found.dropping and self._store.address.spread:
             await anyio.sleep(CALL_TIMEOUT)
-        for number in dropping:
+        for number in found.dropping:
             async with self._ledger(number) as ledger:
-                await ledger.drop(_DROPPED_MS)
+                await ledger.drop(self._name(found.live), _DROPPED_MS)
             await self._store.ask("HDEL", self._key, f"dropping:{number}")
+
+    def _name(self, number: int) -> str:
+        return self._projection.generation(number).name
 
     async def _show(self, number: int) -> None:
         async with self._ledger(number) as ledger:

@@ -7,13 +7,14 @@ from contextlib import suppress
 import anyio
 
 from whence.projections.catchup import reach
+from whence.projections.generations import generations_command
 from whence.projections.lease import Lease, Leases
 from whence.projections.ledger import Ledger, ledger_of
 from whence.projections.notes import Request, Skip, Skipped, parse_notes, parse_skips
 from whence.projections.projection import Projector
 from whence.projections.requests import leave
 from whence.projections.settings import WorkerSettings
-from whence.projections.succession import Succession
+from whence.projections.succession import Fence, Succession
 from whence.store.address import CALL_TIMEOUT
 from whence.store.errors import NotParked, ServerRefused, StoreUnavailable
 from whence.store.eventstore import EventStore
@@ -35,7 +36,8 @@ async def switch(
 
     The live one is held back meanwhile, so that the other passes it: no reader sees a view go back
     in time, and who has waited for a position finds it. None if the other has not come so far
-    within 5 seconds (half of a lease, where that is less); then nothing has changed.
+    within 5 seconds (half of a lease, where that is less), or if the live one was taken away from
+    this call, which may have been paused; then nothing has changed.
 
     Raises:
         NoGeneration: it was dropped meanwhile.
@@ -53,17 +55,29 @@ async def switch(
     partitions = range(store.keys.partitions)
     try:
         with anyio.move_on_after(min(_HOLD, settings.lease_ms / 2000)):
+            until_ms = await _now_ms(store, projection) + settings.lease_ms
             held = await leases.acquire(partitions, force=True)
             await ledger.hold(held)
             await reach(store, new, await _positions(store, held))
             await _carry_skips(wire, store, old, new)
-            return await succession.switch(live, number)
+            if await leases.renew(held):
+                return None
+            now = await succession.switch(live, number, Fence(held, until_ms))
+            return None if now == live else now
         return None
     except ConnectionLost as error:
         raise StoreUnavailable(store.address.shown, str(error)) from error
     finally:
         with anyio.move_on_after(CALL_TIMEOUT, shield=True):
             await _let_go(leases, ledger, partitions, wire)
+
+
+async def _now_ms(store: EventStore, projection: Projector) -> int:
+    """The clock of the server that has the generations: a command without a key goes along."""
+    _, (seconds, microseconds) = await store.ask_many(
+        [generations_command(store.keys, projection.name), ("TIME",)]
+    )
+    return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 async def _positions(store: EventStore, held: Sequence[Lease]) -> dict[int, int]:

@@ -3,10 +3,12 @@
 --
 -- KEYS: generations
 -- ARGV: from, to                                the generation that is live, and the next
+--       until_ms                                when it is too late, by this server's clock; 0: never
 -- Answers:
 --   switched
 --   other    live                               another generation is live; nothing was written
 --   gone                                        "to" is neither built nor kept; the same
+--   late                                        others may have moved "from" on by now; the same
 --
 -- The generation that was live is kept as the previous one. One that was kept until now is to be
 -- dropped.
@@ -18,6 +20,10 @@ if live ~= ARGV[1] then
 end
 if found[2] ~= ARGV[2] and found[3] ~= ARGV[2] then
   return { 'gone' }
+end
+local time = redis.call('TIME')
+if ARGV[3] ~= '0' and time[1] * 1000 + time[2] / 1000 >= tonumber(ARGV[3]) then
+  return { 'late' }
 end
 local revision = redis.call('HGET', KEYS[1], 'revision:' .. ARGV[2]) or ''
 

@@ -1,5 +1,6 @@
 """The tables of the generations of a SQL view: whose they are, and what becomes of them."""
 
+import anyio
 import pytest
 from sqlalchemy import create_engine, inspect
 
@@ -10,8 +11,9 @@ from whence.projections.generation import Generation, make_ours
 from whence.projections.lease import Leases
 from whence.projections.ledger import ledger_of
 from whence.projections.readmodel import ReadModel
-from whence.projections.rebuild import drop_previous, rebuild
+from whence.projections.rebuild import abandon, drop_previous, rebuild
 from whence.projections.status import wait_until_caught_up
+from whence.projections.succession import Fence, Succession
 from whence.sql import open_database
 from whence.store.errors import InvalidDomain, NoGeneration
 from whence.store.eventstore import EventStore
@@ -70,6 +72,57 @@ async def test_a_number_is_used_again_where_somebody_has_deleted_the_keys(
         assert rows(sql_url, TALLIES) == [("1", 1)]
 
 
+async def test_a_switch_that_was_broken_off_is_undone_by_abandoning_it(
+    store: EventStore, sql_url: str
+) -> None:
+    """Tables are shown before the rest of a switch: whoever reads them sees it, and nobody else."""
+
+    async def not_yet(*_: object) -> bool:
+        return False
+
+    await record(store, parcel(1), Sent("Riga"))
+    async with open_database(sql_url) as database:
+        projection = model.at(database).projector("tally-table")
+        async with working(store, model.at(database)):
+            await wait_until_caught_up(store, projection)
+            await rebuild(store, projection, settings=QUICK, check=not_yet)
+            wire = store.address.wire()
+            ledger = ledger_of(store, projection.generation(2), wire)
+            assert await ledger.show()
+            await ledger.close()
+            await wire.close()
+            assert await abandon(store, projection) == 2
+            await record(store, parcel(1), Weighed(1))
+            await wait_until_caught_up(store, projection)
+    assert tables(sql_url) == {"tallies__1"}
+    assert rows(sql_url, TALLIES) == [("1", 2)]
+
+
+async def test_a_switch_whose_leases_were_taken_shows_nothing(
+    store: EventStore, sql_url: str
+) -> None:
+    await record(store, parcel(1), Sent("Riga"))
+    async with open_database(sql_url) as database:
+        projection = model.at(database).projector("tally-table")
+        await rebuild(store, projection, settings=QUICK)
+        wire = store.address.wire()
+        ledger = ledger_of(store, projection.generation(2), wire)
+        held = await Leases(store, "tally-table@2", "switch", 60_000, wire).acquire(range(8))
+        assert not await ledger.hold(held)
+        succession = Succession(store, projection)
+        async with working(store, model.at(database)):
+            await record(store, parcel(1), Weighed(1))
+            with anyio.fail_after(20):  # a worker waits for the leases, which nobody renews
+                for partition in range(8):
+                    await store.ask("DEL", store.keys.lease(partition, "tally-table@2"))
+                await wait_until_caught_up(store, projection)
+        assert await succession.switch(2, 1, Fence(held)) == 2
+        assert rows(sql_url, TALLIES) == [("1", 2)]
+        assert (await succession.look()).live == 2
+        await ledger.close()
+        await wire.close()
+
+
 def test_the_twelfth_is_not_taken_for_the_first(sql_url: str) -> None:
     first = Generation("tally-table", [tallies])
     twelfth = Generation("tally-table@12", [tallies])
@@ -79,7 +132,7 @@ def test_the_twelfth_is_not_taken_for_the_first(sql_url: str) -> None:
         first.prepare(connection)
         twelfth.prepare(connection)
         twelfth.switch(connection)
-        first.drop(connection, for_good=True)
+        first.drop(connection, twelfth, for_good=True)
     engine.dispose()
     assert tables(sql_url) == {"tallies__12"}
     assert rows(sql_url, TALLIES) == []
