@@ -1,5 +1,6 @@
 """What a runtime counts, in memory; ``runtime.metrics()`` shows it."""
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -155,6 +156,15 @@ class TypeMeter:
             self._commands[kebab(type(error).__name__)] += 1
         else:
             self._commands["failed" if isinstance(error, Exception) else "left"] += 1
+
+    def settled(self, receipt: asyncio.Future[Receipt]) -> None:
+        """What became of a command whose caller waits for it elsewhere."""
+        if receipt.cancelled():
+            self.refused(asyncio.CancelledError())
+        elif error := receipt.exception():
+            self.refused(error)
+        else:
+            self.answered(receipt.result())
 
     def shown(
         self, live_actors: int, live_bytes: int, mailbox_total: int, mailbox_max: int

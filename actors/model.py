@@ -49,7 +49,7 @@ class CommandType(NamedTuple):
             raise InvalidCommand(f"the body is not UTF-8: {error.reason}") from None
         except msgspec.DecodeError as error:
             raise _as_invalid_command(str(error)) from None
-        return {name: getattr(arguments, name) for name in self.arguments.__struct_fields__}
+        return msgspec.structs.asdict(arguments)
 
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of an ordinary call, by name. Raises TypeError as the call would."""

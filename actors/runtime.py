@@ -23,7 +23,7 @@ from whence.actors.request import CommandRequest
 from whence.actors.sender import Sender
 from whence.actors.snapshots import Snapshots
 from whence.store.append import Remember
-from whence.store.errors import Conflict, DeadlineExceeded, Rejected
+from whence.store.errors import Conflict, DeadlineExceeded, Rejected, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId, check_id
 from whence.store.metadata import NO_METADATA, Metadata
@@ -198,12 +198,28 @@ class Runtime:
             Conflict: also if the aggregate is at another version than the one expected.
             Others as ``send``.
         """
-        metadata = request.metadata.or_else(current_metadata())
-        if metadata is not request.metadata:
-            request = request._replace(metadata=metadata)
+        request = _in_context(request)
         if self._outermost is not None:
             return await self._outermost(request)
         return await self._perform(request)
+
+    def post(self, request: CommandRequest) -> asyncio.Future[Receipt]:
+        """``execute``, for who sends many commands and waits for all of them: none needs a task.
+
+        What would have to wait before it is sent is not for this: a request with a command id of
+        its own, and any one where there is middleware. Some errors are raised, others come with the
+        future; those are the same.
+        """
+        assert not request.command_id, "whether it is remembered has to be looked up"
+        assert self._outermost is None, "middleware may take its time"
+        meter = self._meters.types[request.kind.name]
+        try:
+            receipt = self._ask(_in_context(request), self._decide_by(request))
+        except WhenceError as error:
+            meter.refused(error)
+            raise
+        receipt.add_done_callback(meter.settled)
+        return receipt
 
     async def _perform(self, request: CommandRequest) -> Receipt:
         """What is inside of all middleware."""
@@ -357,3 +373,9 @@ class Runtime:
             actor.abandon()
         self._live.clear()
         await self._snapshots.close()
+
+
+def _in_context(request: CommandRequest) -> CommandRequest:
+    """The request with what the present ``request_context`` says about all commands."""
+    metadata = request.metadata.or_else(current_metadata())
+    return request if metadata is request.metadata else request._replace(metadata=metadata)

@@ -18,8 +18,10 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> bytes:
         ClientDisconnect: the client left before the end.
     """
     _check_headers(scope, limit)
-    message = await _next(receive)
+    message = await receive()
     body: bytes = message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
     if not message.get("more_body", False):  # nearly always: the whole body came at once
         _check_size(len(body), limit)
         return body

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -57,7 +57,7 @@ class BulkAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _decode = msgspec.json.Decoder(BulkCommand).decode
-_encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class Bulk:
@@ -90,8 +90,8 @@ class _Answers(Response):
         self._runtime = runtime
         self._limit = limit
         self._metadata = metadata
-        self._under_way: deque[asyncio.Future[BulkAnswer]] = deque()
-        self._last: dict[tuple[str, str], asyncio.Future[BulkAnswer]] = {}
+        self._under_way: deque[_UnderWay] = deque()
+        self._last: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
         self._line = 0
         self._changed = asyncio.Event()
         self._complete = False
@@ -117,16 +117,13 @@ class _Answers(Response):
             async with aclosing(lines_of(receive, self._limit)) as pieces:
                 async for lines in pieces:
                     for line in lines:
-                        await self._room()
+                        while len(self._under_way) >= WINDOW:
+                            self._changed.clear()
+                            await self._changed.wait()
                         self._begin(line)
         finally:
             self._complete = True
             self._changed.set()
-
-    async def _room(self) -> None:
-        while len(self._under_way) >= WINDOW:
-            self._changed.clear()
-            await self._changed.wait()
 
     async def _answers(self) -> AsyncGenerator[bytes]:
         while self._under_way or not self._complete:
@@ -134,25 +131,28 @@ class _Answers(Response):
                 self._changed.clear()
                 await self._changed.wait()
                 continue
-            await asyncio.wait([self._under_way[0]])
-            done: list[bytes] = []
-            while self._under_way and self._under_way[0].done():
-                done.append(_encode(self._under_way.popleft().result()))
+            if not self._under_way[0].done:
+                await asyncio.wait([self._under_way[0].receipt])
+            done: list[BulkAnswer] = []
+            while self._under_way and self._under_way[0].done:
+                done.append(self._under_way.popleft().answer())
             self._changed.set()
-            yield b"\n".join([*done, b""])
+            yield _encode_lines(done)
 
     def _begin(self, line: bytes | None) -> None:
         self._line += 1
         if line is not None and not line.strip():
             return
+        id_ = ""
         try:
             asked = self._asked(line)
+            id_ = asked.id
+            receipt = self._in_turn(asked)
         except WhenceError as error:
-            answer: asyncio.Future[BulkAnswer] = asyncio.get_running_loop().create_future()
-            answer.set_result(_refusal(self._line, "", error))
-        else:
-            answer = self._in_turn(asked)
-        self._under_way.append(answer)
+            receipt = asyncio.get_running_loop().create_future()
+            receipt.set_exception(error)
+            receipt.exception()  # asyncio complains of one that nobody has looked at
+        self._under_way.append(_UnderWay(self._line, id_, receipt))
         self._changed.set()
 
     def _asked(self, line: bytes | None) -> CommandRequest:
@@ -177,7 +177,7 @@ class _Answers(Response):
             self._metadata,
         )
 
-    def _in_turn(self, asked: CommandRequest) -> "asyncio.Future[BulkAnswer]":
+    def _in_turn(self, asked: CommandRequest) -> asyncio.Future[Receipt]:
         """Send a command so that those of one aggregate take effect in the order of their lines.
 
         A mailbox keeps that order by itself. A key is looked up first, and middleware may wait for
@@ -185,26 +185,43 @@ class _Answers(Response):
         """
         target = (asked.kind.name, asked.id)
         before = self._last.get(target)
-        answer = asyncio.create_task(self._answer(self._line, asked, before))
-        if asked.command_id or before is not None or self._runtime.has_middleware:
-            self._last[target] = answer
-            answer.add_done_callback(partial(self._forget, target))
-        return answer
+        if before is None and not asked.command_id and not self._runtime.has_middleware:
+            return self._runtime.post(asked)
+        receipt = self._last[target] = asyncio.create_task(self._after(before, asked))
+        receipt.add_done_callback(partial(self._forget, target))
+        return receipt
 
-    def _forget(self, target: tuple[str, str], answer: "asyncio.Future[BulkAnswer]") -> None:
-        if self._last.get(target) is answer:
+    def _forget(self, target: tuple[str, str], receipt: asyncio.Future[Receipt]) -> None:
+        if not receipt.cancelled():
+            receipt.exception()  # as above
+        if self._last.get(target) is receipt:
             del self._last[target]
 
-    async def _answer(
-        self, line: int, asked: CommandRequest, before: "asyncio.Future[BulkAnswer] | None"
-    ) -> BulkAnswer:
+    async def _after(
+        self, before: asyncio.Future[Receipt] | None, asked: CommandRequest
+    ) -> Receipt:
         if before is not None:
             await asyncio.wait([before])
+        return await self._runtime.execute(asked)
+
+
+class _UnderWay(NamedTuple):
+    """A line, the id that it names, and what comes of it."""
+
+    line: int
+    id: str
+    receipt: asyncio.Future[Receipt]
+
+    @property
+    def done(self) -> bool:
+        return self.receipt.done()
+
+    def answer(self) -> BulkAnswer:
+        """Of one that is done."""
         try:
-            receipt = await self._runtime.execute(asked)
+            return _done(self.line, self.receipt.result())
         except Exception as error:  # whatever a domain raises, it is the answer to this line
-            return _refusal(line, asked.id, error)
-        return _done(line, receipt)
+            return _refusal(self.line, self.id, error)
 
 
 def _done(line: int, receipt: Receipt) -> BulkAnswer:

@@ -16,8 +16,9 @@ from whence.actors.runtime import Runtime
 from whence.store.errors import WhenceError
 from whence.web.branches import GZIP_FROM
 from whence.web.commands import SAYS_MORE, Commands, url_name
+from whence.web.headers import headers_of
 from whence.web.problems import answer_problem, http_problem
-from whence.web.replies import JsonReply, StateReply, etag
+from whence.web.replies import JsonReply, StateReply
 
 _NOT_ONLY_THE_STATE = frozenset([b"if-match", b"if-none-match"])
 # A path of this form has as many pieces between its slashes.
@@ -86,7 +87,7 @@ class Direct:
         known = self._known.get(pieces[1]) if len(pieces) > 1 else None
         if known is None:
             return None
-        names = [name for name, _ in scope["headers"]]
+        names = headers_of(scope)
         if len(pieces) == _COMMAND_PIECES and scope["method"] == "POST":
             command = known.by_name.get(pieces[3])
             if command is not None and SAYS_MORE.isdisjoint(names):
@@ -101,4 +102,4 @@ class Direct:
 
     async def _state(self, kind: AggregateType, id_: str) -> JsonReply:
         found = await self._runtime.get(kind.cls, id_)
-        return JsonReply(StateReply.of(found), 200, etag(found.version), "application/json")
+        return JsonReply(StateReply.of(found), 200, [(b"etag", b'"%d"' % found.version)])

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whence.store.errors import Unauthenticated, WhenceError
 from whence.web.access import Access, Principal, needed, remember
+from whence.web.headers import headers_of
 from whence.web.problems import answer_problem
 
 _READS = ("GET", "HEAD", "OPTIONS")
@@ -86,7 +87,7 @@ class SameSite:
         await self._app(scope, receive, send)
 
     def _is_foreign(self, scope: Scope) -> bool:
-        if _BROWSER.isdisjoint([name for name, _ in scope["headers"]]):
+        if _BROWSER.isdisjoint(headers_of(scope)):
             return False
         return not (_of_this_site(scope) or _header(scope, b"origin") in self._origins)
 

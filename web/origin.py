@@ -5,6 +5,7 @@ from starlette.types import Scope
 from whence.store.ids import check_id
 from whence.store.metadata import NO_METADATA, Metadata, trace_id
 from whence.web.access import who_asks
+from whence.web.headers import headers_of
 from whence.web.trace import traceparent
 
 
@@ -18,9 +19,10 @@ def metadata_of(scope: Scope) -> Metadata:
         InvalidId: X-Correlation-ID is not 1 to 128 characters of A-Z a-z 0-9 . _ ~ -
     """
     correlation = ""
-    for name, value in scope["headers"]:
-        if name == b"x-correlation-id":
-            correlation = check_id(value.decode("latin-1"), field="X-Correlation-ID")
+    if b"x-correlation-id" in headers_of(scope):
+        for name, value in scope["headers"]:
+            if name == b"x-correlation-id":
+                correlation = check_id(value.decode("latin-1"), field="X-Correlation-ID")
     parent = traceparent(scope)
     who = who_asks(scope)
     if not (who or correlation or parent):

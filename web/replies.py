@@ -16,6 +16,9 @@ from whence.store.recorded import Recorded, moment
 _encode = msgspec.json.Encoder().encode
 _EMPTY = msgspec.Raw(b"{}")
 
+# Headers as ASGI has them, under lower-case names.
+RawHeaders = list[tuple[bytes, bytes]]
+
 
 class DecidedEvent(msgspec.Struct, frozen=True):
     """An event that a command has stored."""
@@ -140,20 +143,23 @@ class ViewReply(msgspec.Struct, frozen=True):
 
 
 class JsonReply(Response):
-    """A JSON response whose few headers are known to be lower-case, so nothing looks at them."""
+    """A JSON response whose few headers are written as they are sent, so nothing looks at them."""
 
     def __init__(
-        self, document: object, status: int, headers: dict[str, str] | None, media_type: str
+        self,
+        document: object,
+        status: int,
+        headers: RawHeaders,
+        media_type: bytes = b"application/json",
     ) -> None:
         self.status_code = status
         self.background = None
-        self.body = _encode(document)
+        self.body = body = _encode(document)
         self.raw_headers = [
-            (b"content-length", b"%d" % len(self.body)),
-            (b"content-type", media_type.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", media_type),
+            *headers,
         ]
-        if headers:
-            self.raw_headers += [(k.encode(), v.encode("latin-1")) for k, v in headers.items()]
 
 
 def reply(
@@ -164,7 +170,9 @@ def reply(
     media_type: str = "application/json",
 ) -> Response:
     """A JSON response; the names of ``headers`` are lower-case."""
-    return JsonReply(document, status, headers, media_type)
+    given = headers or {}
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
+    return JsonReply(document, status, raw, media_type.encode())
 
 
 def empty(*, status: int, headers: dict[str, str]) -> Response:

@@ -5,12 +5,15 @@ from contextvars import ContextVar
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from whence.store.metadata import trace_id
+from whence.web.headers import headers_of
 
 _current: ContextVar[str] = ContextVar("whence_trace", default="")
 
 
 def traceparent(scope: Scope) -> str:
     """The traceparent of a request; "" without one, with several, or with one that is none."""
+    if b"traceparent" not in headers_of(scope):
+        return ""
     found = [value for name, value in scope["headers"] if name == b"traceparent"]
     text = found[0].decode("latin-1") if len(found) == 1 else ""
     return text if trace_id(text) else ""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Self
 
 import httpx
 import pytest
@@ -13,7 +13,9 @@ from starlette.types import Message
 from examples.orders import domain
 from tests.web.client import CANCEL, PLACE, Client, Json, problem, stored
 from tests.web.serving import serving
-from whence import Runtime
+from whence import Aggregate, Domain, Event, Runtime, command
+from whence.actors.receipt import Receipt
+from whence.actors.request import CommandRequest
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.web import bulk
@@ -130,20 +132,37 @@ async def test_a_line_that_is_too_long_is_refused_without_being_held(
     assert "1,000 bytes" in answers[1]["problem"]["detail"]
 
 
-async def test_what_a_domain_raises_by_mistake_is_one_line(
-    client: Client, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = runtime.execute
+class Rung(Event):
+    pass
 
-    async def failing(request: Any) -> Any:
-        if request.id == "2":
+
+class Bell(Aggregate[Rung]):
+    @command
+    def ring(self, broken: bool = False) -> Rung:
+        if broken:
             raise ZeroDivisionError("secret")
-        return await original(request)
+        return Rung()
 
-    monkeypatch.setattr(runtime, "execute", failing)
-    answers = await send(client, ndjson([place("1"), place("2"), place("3")]))
+    def apply(self, event: Rung) -> Self:
+        return self
 
-    assert [a["status"] for a in answers] == [201, 500, 201]
+
+async def test_what_a_domain_raises_by_mistake_is_one_line(store: EventStore) -> None:
+    bells = Domain(aggregates=[Bell])
+    lines = [
+        {"aggregate": "bell", "id": id_, "command": "ring", "body": {"broken": id_ == "2"}}
+        for id_ in ("1", "2", "3", "2")
+    ]
+    lines += [{**line, "idempotency_key": f"k{number}"} for number, line in enumerate(lines)]
+    async with (
+        Runtime(store, bells.write_model) as runtime,
+        Client.of(create_app(bells, store, runtime)) as client,
+    ):
+        answers = await send(client, ndjson(lines))
+        assert runtime.metrics().types["bell"].commands == {"stored": 4, "failed": 4}
+
+    assert [a["status"] for a in answers] == [201, 500, 201, 500, 200, 500, 200, 500]
+    assert [a["line"] for a in answers] == list(range(1, 9))
     assert "secret" not in json.dumps(answers)
 
 
@@ -178,18 +197,21 @@ class TestTheStream:
         self, app: Starlette, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(bulk, "WINDOW", 4)
-        original, under_way, most = runtime.execute, 0, 0
+        original, under_way, most = runtime.post, 0, 0
 
-        async def counting(request: Any) -> Any:
+        def counting(request: CommandRequest) -> asyncio.Future[Receipt]:
             nonlocal under_way, most
             under_way += 1
             most = max(most, under_way)
-            try:
-                return await original(request)
-            finally:
-                under_way -= 1
+            receipt = original(request)
+            receipt.add_done_callback(ended)
+            return receipt
 
-        monkeypatch.setattr(runtime, "execute", counting)
+        def ended(_: object) -> None:
+            nonlocal under_way
+            under_way -= 1
+
+        monkeypatch.setattr(runtime, "post", counting)
         async with Client.of(app) as client:
             await send(client, ndjson([place(str(number)) for number in range(100)]))
         assert most == 4
