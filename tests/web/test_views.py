@@ -175,6 +175,7 @@ class TestReadingYourWrites:
         assert (await client.document("/readyz"))["parked"] == {
             "order-list": 1,
             "sales-per-day": 0,
+            "approval": 0,
         }
 
 
