@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from whence.projections.batch import Change
 from whence.projections.lease import Lease
 from whence.projections.notes import encode
-from whence.store.errors import CorruptStore, LeaseLost, ServerRefused, WhenceError
+from whence.store.errors import CorruptStore, LeaseLost, WhenceError
 from whence.store.eventstore import EventStore
-from whence.store.script import Script, ScriptCall, run_scripts
-from whence.store.wire import Arg, Command, ServerError, Wire
+from whence.store.script import Script, ScriptCall, answers_of, run_scripts
+from whence.store.wire import Arg, ServerError, Wire, refusal
 
 _LUA = Path(__file__).parent / "lua"
 COMMIT = Script.read(_LUA / "commit.lua")
@@ -29,6 +29,7 @@ class Checkpoints:
         self._keys = store.keys
         self._log = store.identity.uuid
         self._projection = projection
+        self._where = store.address.shown
         self._wire = wire
 
     async def take(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
@@ -43,8 +44,8 @@ class Checkpoints:
         """Move views and checkpoints on, each partition for itself.
 
         The lease of what was committed stands at its new position, and knows what is parked and
-        skipped. Per change: None, LeaseLost
-        when another worker has come since, or ServerRefused; then nothing was written.
+        skipped. Per change: None, LeaseLost when another worker has come since, ServerRefused or
+        StoreUnavailable; then nothing was written.
         """
         calls = [self._commit(lease, change) for lease, change in changes]
         outcomes = await self._run([lease for lease, _ in changes], calls)
@@ -59,12 +60,11 @@ class Checkpoints:
 
     async def skip_as(self, other: str) -> None:
         """Skip what is skipped in another generation; raises ServerRefused as well."""
-        await self._write(
-            [
-                ("COPY", self._keys.skipped(n, other), self._keys.skipped(n, self._projection))
-                for n in range(self._keys.partitions)
-            ]
-        )
+        copies = [
+            ("COPY", self._keys.skipped(n, other), self._keys.skipped(n, self._projection))
+            for n in range(self._keys.partitions)
+        ]
+        await answers_of(self._wire, self._where, [], then=copies)
 
     async def drop(self, live: str, hold_ms: int = 0) -> None:
         """Remove all that there is of this generation; raises ServerRefused as well.
@@ -89,9 +89,7 @@ class Checkpoints:
             )
             for n in range(self._keys.partitions)
         ]
-        for call, answer in zip(calls, await run_scripts(self._wire, calls), strict=True):
-            if isinstance(answer, ServerError):
-                raise ServerRefused(f"{call.script.name}.lua on {call.keys[0]!s}", str(answer))
+        await answers_of(self._wire, self._where, calls)
 
     async def close(self) -> None:
         """Nothing to do: the wire is the caller's."""
@@ -145,11 +143,6 @@ class Checkpoints:
         args += map(str, change.answered)
         return ScriptCall(COMMIT, self._all_keys(lease), args)
 
-    async def _write(self, commands: Sequence[Command]) -> None:
-        for command, reply in zip(commands, await self._wire.call(commands), strict=True):
-            if isinstance(reply, ServerError):
-                raise ServerRefused(" ".join(map(str, command[:2])), str(reply))
-
     async def _run(
         self, leases: Sequence[Lease], calls: Sequence[ScriptCall]
     ) -> list[WhenceError | None]:
@@ -166,7 +159,7 @@ class Checkpoints:
             case [b"fenced", _, _]:
                 return LeaseLost(self._projection, lease.partition)
             case ServerError():
-                return ServerRefused(f"{call.script.name}.lua on {call.keys[0]!s}", str(answer))
+                return refusal(self._where, str(call), answer)
             case _:
                 return CorruptStore(f"{call.script.name}.lua answered {answer!r}")
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from whence.projections.lease import Lease
 from whence.store.address import CALL_TIMEOUT
 from whence.store.arrivals import arrivals
-from whence.store.errors import CorruptStore, ServerRefused
+from whence.store.errors import CorruptStore, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_piece
 from whence.store.ids import entry_id
-from whence.store.wire import ServerError
+from whence.store.wire import ServerError, refusal
 
 # One name for all workers: the lease says who reads, and a name per worker would stay for ever.
 _CONSUMER = "worker"
@@ -34,7 +34,7 @@ class Group:
         self._address = store.address
         self._wire = store.address.wire(block_ms / 1000 + CALL_TIMEOUT)
 
-    async def set_back(self, leases: Sequence[Lease]) -> dict[int, ServerRefused]:
+    async def set_back(self, leases: Sequence[Lease]) -> dict[int, WhenceError]:
         """Let the next ``read`` begin after each lease's position; refusals by partition."""
         commands: list[tuple[str, ...]] = []
         for lease in leases:
@@ -44,7 +44,7 @@ class Group:
             commands.append(("XGROUP", "SETID", feed, self._projection, after))
         replies = await self._wire.call(commands) if commands else []
         return {
-            lease.partition: ServerRefused(f"XGROUP on {commands[2 * i][2]}", str(reply))
+            lease.partition: self._refusal(f"XGROUP on {commands[2 * i][2]}", reply)
             for i, (lease, reply) in enumerate(zip(leases, replies[1::2], strict=True))
             if isinstance(reply, ServerError)
         }
@@ -63,11 +63,14 @@ class Group:
         try:
             arrived = await arrivals(self._address, self._wire.call, head, after, block_ms)
         except ServerError as error:
-            raise ServerRefused(f"XREADGROUP of {self._projection}", str(error)) from error
+            raise self._refusal(f"XREADGROUP of {self._projection}", error) from error
         return {feeds[feed]: _parsed(entries) for feed, entries in arrived.items()}
 
     async def close(self) -> None:
         await self._wire.close()
+
+    def _refusal(self, what: str, reply: ServerError) -> WhenceError:
+        return refusal(self._address.shown, what, reply)
 
 
 def _parsed(entries: list[object]) -> Sequence[Pointer] | CorruptStore:

@@ -70,6 +70,7 @@ class Holding:
         self.held: dict[int, Lease] = {}
         self._store = store
         self._name = name
+        self._kind = kind
         self._title = f"{kind} {name}"
         self._log = logging.getLogger(f"whence.{kind}s")
         self._owner = owner
@@ -223,4 +224,4 @@ class Holding:
             self._log.warning("%s could not give its leases back: %s", self._title, error)
 
     def _lost(self, lease: Lease) -> None:
-        self.drop(lease, str(LeaseLost(self._name, lease.partition)))
+        self.drop(lease, str(LeaseLost(self._name, lease.partition, self._kind)))

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from whence.projections.notes import Note, Skipped, parse_notes
-from whence.store.errors import CorruptStore, ServerRefused
+from whence.store.errors import CorruptStore
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
-from whence.store.script import Script, ScriptCall, run_scripts
-from whence.store.wire import Command, Reply, ServerError, Wire
+from whence.store.script import Script, ScriptCall, answers_of
+from whence.store.wire import Reply, Wire
 
 _LUA = Path(__file__).parent / "lua"
 ACQUIRE = Script.read(_LUA / "acquire.lua")
@@ -69,6 +69,7 @@ class Leases:
         self._projection = projection
         self._owner = owner
         self._ttl_ms = ttl_ms
+        self._where = store.address.shown
         self._wire = wire
 
     async def acquire(self, partitions: Iterable[int], *, force: bool = False) -> list[Lease]:
@@ -137,30 +138,7 @@ class Leases:
         return time.monotonic() + self._ttl_ms / 1000
 
     async def _run(self, calls: Sequence[ScriptCall]) -> list[Reply]:
-        return await answers_of(self._wire, calls) if calls else []
-
-
-async def answers_of(
-    wire: Wire, calls: Sequence[ScriptCall], *, then: Sequence[Command] = ()
-) -> list[Reply]:
-    """The answers of script calls, and the replies of the commands that follow them.
-
-    Raises:
-        ServerRefused: one of them was refused.
-        ConnectionLost, StoreUnavailable: no answer.
-    """
-    replies = await run_scripts(wire, calls, then=then)
-    asked: list[ScriptCall | Command] = [*calls, *then]
-    for each, reply in zip(asked, replies, strict=True):
-        if isinstance(reply, ServerError):
-            raise ServerRefused(_shown(each), str(reply))
-    return replies
-
-
-def _shown(asked: ScriptCall | Command) -> str:
-    if isinstance(asked, ScriptCall):
-        return f"{asked.script.name}.lua on {asked.keys[0]!s}"
-    return " ".join(map(str, asked))
+        return await answers_of(self._wire, self._where, calls)
 
 
 def _granted(partition: int, answer: list[Any], ends_at: float) -> Lease:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
-from typing import ClassVar, Protocol, TypeGuard, TypeVar
+from typing import ClassVar, Literal, Protocol, TypeGuard, TypeVar
 
 from whence.projections.generations import (
     Generations,
@@ -22,6 +22,7 @@ class Named(Protocol):
     A reaction has no generations: it is read as it is.
     """
 
+    kind: ClassVar[Literal["projection", "reaction"]]
     name: ClassVar[str]
 
 

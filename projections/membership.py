@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from whence.projections.lease import answers_of
 from whence.store.errors import CorruptStore
 from whence.store.eventstore import EventStore
-from whence.store.script import Script, ScriptCall
+from whence.store.script import Script, ScriptCall, answers_of
 from whence.store.wire import Wire
 
 _LUA = Path(__file__).parent / "lua"
@@ -44,13 +43,14 @@ class Membership:
         # and in between: so one that was killed is dropped no later than its leases end, and
         # they are free for workers that no longer count on it.
         self._patience_ms = max(1, 2 * lease_ms // 3)
+        self._where = store.address.shown
         self._wire = wire
 
     async def muster(self, partitions: Iterable[int]) -> Muster:
         """Say that this worker lives, and see who does and who has what, in one round trip."""
         numbers = list(partitions)
         leases = [("GET", self._keys.lease(number, self._projection)) for number in numbers]
-        answer, *owners = await answers_of(self._wire, [self._beat()], then=leases)
+        answer, *owners = await answers_of(self._wire, self._where, [self._beat()], then=leases)
         match answer:
             case [b"living", *workers]:
                 found = zip(numbers, owners, strict=True)
@@ -63,11 +63,12 @@ class Membership:
 
     async def beat(self) -> None:
         """Say that this worker lives."""
-        await answers_of(self._wire, [self._beat()])
+        await answers_of(self._wire, self._where, [self._beat()])
 
     async def leave(self) -> None:
         """Leave the partitions to the others; a later ``beat`` joins them again."""
-        await answers_of(self._wire, [ScriptCall(LEAVE, [self._workers], [self._owner])])
+        call = ScriptCall(LEAVE, [self._workers], [self._owner])
+        await answers_of(self._wire, self._where, [call])
 
     def _beat(self) -> ScriptCall:
         return ScriptCall(BEAT, [self._workers], [self._owner, self._patience_ms])

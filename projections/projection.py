@@ -92,6 +92,7 @@ class Projector:
         InvalidDomain: the class contradicts itself or the domain; the sentence says how.
     """
 
+    kind: ClassVar[Literal["projection", "reaction"]] = "projection"
     name: ClassVar[str]
     on_failure: ClassVar[OnFailure] = "park"
     version: ClassVar[int] = 1

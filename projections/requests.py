@@ -24,15 +24,14 @@ from whence.store.errors import (
     InvalidInput,
     LeaseLost,
     NotParked,
-    ServerRefused,
     StoreUnavailable,
     WhenceError,
     shown,
 )
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
-from whence.store.script import Script, ScriptCall, run_scripts
-from whence.store.wire import ConnectionLost, ServerError, Wire
+from whence.store.script import Script, ScriptCall, answers_of
+from whence.store.wire import ConnectionLost, Wire
 
 ASK = Script.read(Path(__file__).parent / "lua" / "ask.lua")
 
@@ -123,9 +122,9 @@ class _Desk:
         try:
             note = await self._note(stream)
             if note is None:
-                raise NotParked(self._projection.name, stream)
+                raise NotParked(self._projection.kind, self._projection.name, stream)
             request = Request(action, note.version, by or _who(), reason)
-            owner = await leave(self._wire, self._store, self._projection.name, stream, request)
+            owner = await leave(self._wire, self._store, self._projection, stream, request)
             if not owner and isinstance(self._projection, Projector):
                 await self._do(stream, self._projection)
             elif not owner:
@@ -190,7 +189,7 @@ class _Desk:
 
 
 async def leave(
-    wire: Wire, store: EventStore, projection: str, stream: StreamId, request: Request
+    wire: Wire, store: EventStore, projection: Named, stream: StreamId, request: Request
 ) -> str:
     """Write a request down for the owner of the stream's partition, who is returned; "" for none.
 
@@ -198,24 +197,22 @@ async def leave(
         NotParked: nothing of this stream is parked.
         ConnectionLost, StoreUnavailable, ServerRefused: no answer.
     """
-    keys, number = store.keys, store.keys.partition(stream)
+    keys, number, name = store.keys, store.keys.partition(stream), projection.name
     call = ScriptCall(
         ASK,
         [
-            keys.lease(number, projection),
-            keys.parked(number, projection),
-            keys.asked(number, projection),
+            keys.lease(number, name),
+            keys.parked(number, name),
+            keys.asked(number, name),
         ],
         [str(stream), encode(request)],
     )
-    (answer,) = await run_scripts(wire, [call])
+    (answer,) = await answers_of(wire, store.address.shown, [call])
     match answer:
         case [b"asked", bytes(owner)]:
             return owner.decode()
         case [b"absent"]:
-            raise NotParked(projection, stream)
-        case ServerError():
-            raise ServerRefused(f"{ASK.name}.lua on {call.keys[0]!s}", str(answer))
+            raise NotParked(projection.kind, name, stream)
         case _:
             raise CorruptStore(f"{ASK.name}.lua answered {answer!r}")
 

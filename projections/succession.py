@@ -18,12 +18,11 @@ from whence.store.errors import (
     CorruptStore,
     NoGeneration,
     RevisionMismatch,
-    ServerRefused,
     StoreUnavailable,
 )
 from whence.store.eventstore import EventStore
-from whence.store.script import Script, ScriptCall, run_scripts
-from whence.store.wire import Arg, ConnectionLost, Reply, ServerError
+from whence.store.script import Script, ScriptCall, answers_of
+from whence.store.wire import Arg, ConnectionLost, Reply
 
 _LUA = Path(__file__).parent / "lua"
 CLAIM = Script.read(_LUA / "claim.lua")
@@ -234,11 +233,11 @@ class Succession:
     async def _run(self, script: Script, args: Sequence[Arg]) -> Reply:
         wire = self._store.address.wire()
         try:
-            (answer,) = await run_scripts(wire, [ScriptCall(script, [self._key], args)])
+            call = ScriptCall(script, [self._key], args)
+            (answer,) = await answers_of(wire, self._store.address.shown, [call])
         except ConnectionLost as error:
             raise StoreUnavailable(self._store.address.shown, str(error)) from error
+        else:
+            return answer
         finally:
             await wire.close()
-        if isinstance(answer, ServerError):
-            raise ServerRefused(f"{script.name}.lua on {self._key}", str(answer))
-        return answer

@@ -119,7 +119,7 @@ async def _skip(
     """Return when the follower of the partition has skipped the event."""
     request = Request("skip", event.version, skip.by, skip.reason)
     with suppress(NotParked):
-        await leave(wire, store, projection.name, event.stream, request)
+        await leave(wire, store, projection, event.stream, request)
     key = store.keys.asked(store.keys.partition(event.stream), projection.name)
     while True:
         if not await store.ask("HEXISTS", key, str(event.stream)):

@@ -12,11 +12,11 @@ from typing import cast
 import anyio
 
 from whence.store.address import Address
-from whence.store.errors import CorruptStore, ServerRefused
+from whence.store.errors import CorruptStore
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_pointers
 from whence.store.ids import entry_id
-from whence.store.wire import Call, Command, Reply, ServerError
+from whence.store.wire import Call, Command, Reply, ServerError, refusal
 
 # Seconds. fakeredis does not wait for an entry, whatever BLOCK says.
 _MEMORY_PAUSE = 0.01
@@ -45,7 +45,7 @@ async def new_pointers(
     try:
         arrived = await arrivals(store.address, call, ("XREAD", "COUNT", count), places, block_ms)
     except ServerError as error:
-        raise ServerRefused("XREAD of the feeds", str(error)) from error
+        raise refusal(store.address.shown, "XREAD of the feeds", error) from error
     return {feeds[feed]: parsed(entries) for feed, entries in arrived.items()}
 
 

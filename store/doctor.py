@@ -37,7 +37,8 @@ async def visit(url: str, *, namespace: str = "whence") -> AsyncGenerator[EventS
     address = Address.parse(url)
     wire = address.wire()
     try:
-        identity = await find(wire, namespace) or Identity("", DEFAULT_PARTITIONS)
+        found = await find(wire, address.shown, namespace)
+        identity = found or Identity("", DEFAULT_PARTITIONS)
     except ConnectionLost as error:
         raise StoreUnavailable(address.shown, str(error)) from error
     finally:

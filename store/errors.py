@@ -18,7 +18,7 @@
     │   ├── StreamNotFound        no event has that stream
     │   ├── VersionNotFound       the stream is shorter
     │   ├── RowNotFound           a view has no row of that key
-    │   ├── NotParked             no event of that aggregate waits for a projection
+    │   ├── NotParked             no event of that aggregate waits for a projection or reaction
     │   └── NoGeneration          a view has no such generation to build, drop or go back to
     ├── Rejected                  the domain said no: raised by commands, stores nothing
     ├── Conflict                  another writer came first, and trying again did not help
@@ -273,12 +273,15 @@ class RowNotFound(NotFound):
 
 
 class NotParked(NotFound):
-    def __init__(self, projection: str, stream: object) -> None:
-        self.projection = projection
+    """``kind`` is "projection" or "reaction", and ``name`` is its name."""
+
+    def __init__(self, kind: str, name: str, stream: object) -> None:
+        self.kind = kind
+        self.name = name
         self.stream = stream
         super().__init__(
-            f"no event of {stream} is parked by projection {projection}; "
-            "`whence projections parked` lists those that are"
+            f"no event of {stream} is parked by {kind} {name}; `whence {kind}s parked` lists "
+            "those that are"
         )
 
 
@@ -555,12 +558,14 @@ class DataDirectoryUnsafe(EmbeddedServerError):
 
 
 class LeaseLost(WhenceError):
-    def __init__(self, projection: str, partition: int) -> None:
-        self.projection = projection
+    """``kind`` is "projection" or "reaction", and ``name`` is its name."""
+
+    def __init__(self, name: str, partition: int, kind: str = "projection") -> None:
+        self.kind = kind
+        self.name = name
         self.partition = partition
         super().__init__(
-            f"another worker now owns partition {partition} of projection {projection}: "
-            "nothing was written"
+            f"another worker now owns partition {partition} of {kind} {name}: nothing was written"
         )
 
 

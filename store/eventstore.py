@@ -391,7 +391,7 @@ async def _identify(
     wire = address.wire(guard=promise.check_at_start)
     try:
         await wire.each([("PING",)])  # so every server has been looked at before the first event
-        return await establish(wire, namespace, partitions)
+        return await establish(wire, address.shown, namespace, partitions)
     except ConnectionLost as error:
         raise StoreUnavailable(address.shown, str(error)) from error
     finally:

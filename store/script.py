@@ -6,7 +6,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import NamedTuple
 
-from whence.store.wire import Arg, Command, Reply, Wire
+from whence.store.wire import Arg, Command, Reply, ServerError, Wire, refusal
 
 _SHEBANG = "#!lua\n"
 
@@ -36,6 +36,9 @@ class ScriptCall(NamedTuple):
     keys: Sequence[Arg]
     args: Sequence[Arg]
 
+    def __str__(self) -> str:
+        return f"{self.script.name}.lua on {self.keys[0]!s}"
+
 
 @cache
 def store_script(name: str) -> Script:
@@ -60,6 +63,27 @@ async def run_scripts(
         places = [*unknown, *range(len(calls), len(replies))]
         for i, reply in zip(places, again, strict=True):
             replies[i] = reply
+    return replies
+
+
+async def answers_of(
+    wire: Wire, where: str, calls: Sequence[ScriptCall], *, then: Sequence[Command] = ()
+) -> list[Reply]:
+    """``run_scripts``, but the first error reply is raised.
+
+    Args:
+        where: the server, as an error message may name it.
+
+    Raises:
+        ServerRefused: the server said no.
+        StoreUnavailable: it said that it cannot answer just now.
+        Others as ``wire.call``.
+    """
+    replies = await run_scripts(wire, calls, then=then) if calls or then else []
+    asked = [*map(str, calls), *(" ".join(map(str, command[:2])) for command in then)]
+    for what, reply in zip(asked, replies, strict=True):
+        if isinstance(reply, ServerError):
+            raise refusal(where, what, reply)
     return replies
 
 

@@ -119,7 +119,7 @@ async def break_and_mend(chance: random.Random, monkeypatch: pytest.MonkeyPatch)
 
 async def ask_for(store: EventStore, hands: Hands, stream: StreamId) -> None:
     with suppress(NotParked):
-        await leave(hands.wire, store, "tally", stream, Request("retry", 0, "test"))
+        await leave(hands.wire, store, tally, stream, Request("retry", 0, "test"))
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -1,11 +1,12 @@
 """What the headers of the scripts say is what the program sends."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.listening import Heard, Listening, named, scripts_in
 from tests.projections.domain import CountRow, counts
 from tests.store.servers import EVERYWHERE
 from whence.projections.batch import Change, Entries
@@ -20,13 +21,11 @@ from whence.projections.succession import Succession
 from whence.store.address import Address
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
-from whence.store.script import Script
-from whence.store.wire import Arg, Command, Reply
 
 pytestmark = EVERYWHERE
 
 LUA = Path(__file__).parents[2] / "projections" / "lua"
-SCRIPTS = {path.stem: path for path in LUA.glob("*.lua")}
+SCRIPTS = scripts_in(LUA)
 ROW = counts.rows.encode("a", CountRow(1))
 GONE, WAITING = StreamId("x", "7"), StreamId("x", "12")  # both in partition 0 of 8
 EVENT = Skipped(WAITING, 3)
@@ -43,38 +42,11 @@ _VARYING = {
 }
 
 
-class Listening:
-    """A wire that remembers the script calls which go through it: name -> keys and arguments."""
-
-    def __init__(self, store: EventStore) -> None:
-        self._wire = store.address.wire()
-        self.knows_shebang = self._wire.knows_shebang
-        self.end = self._wire.close
-        self.each = self._wire.each
-        self.heard: dict[str, tuple[list[Arg], list[Arg]]] = {}
-        self._names: dict[str, str] = {}
-        for name, path in SCRIPTS.items():
-            script = Script.read(path)
-            for known in (script, script.without_shebang()):
-                self._names |= {known.sha: name, known.source: name}
-
-    async def close(self) -> None:
-        """Others go on with it."""
-
-    async def call(self, commands: Sequence[Command]) -> list[Reply]:
-        for name, script, count, *rest in commands:
-            if name not in {"EVALSHA", "EVAL"}:
-                continue
-            end = int(count)
-            self.heard[self._names[str(script)]] = (rest[:end], rest[end:])
-        return await self._wire.call(commands)
-
-
 @pytest.fixture
 async def heard(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[dict[str, tuple[list[Arg], list[Arg]]]]:
-    wire = Listening(store)
+) -> AsyncIterator[dict[str, Heard]]:
+    wire = Listening(store, SCRIPTS)
     leases = Leases(store, "counts", "me", 60_000, wire)
     checkpoints = Checkpoints(store, "counts", wire)
     (lease,) = await leases.acquire([0])
@@ -82,7 +54,7 @@ async def heard(
     change = Change(rows, 1, 1, "x/1@1#1", {GONE: None, WAITING: NOTE}, {EVENT: SKIP}, [WAITING])
     change = change._replace(entries=_ENTRIES)
     assert await checkpoints.commit([(lease, change)]) == [None]
-    assert isinstance(await leave(wire, store, counts.name, WAITING, REQUEST), str)
+    assert isinstance(await leave(wire, store, counts, WAITING, REQUEST), str)
     assert await checkpoints.note_failure(lease, "a sentence") is None
     notes = Notes([b"x/12", encode(NOTE)], [b"x/12@3", encode(SKIP)])
     assert await Mirror(store, "counts", wire).write([lease], {0: notes}) == [None]
@@ -105,37 +77,21 @@ async def heard(
     await wire.end()
 
 
-def named(script: str, part: str) -> list[str]:
-    """The names after KEYS: or ARGV: that stand for one value each."""
-    header = re.sub(r"\n--", "\n", SCRIPTS[script].read_text(encoding="utf-8"))
-    lines = header.partition(f" {part}:")[2].partition("\n Answers")[0].splitlines()
-    if part == "KEYS":
-        lines = lines[:1]
-    names: list[str] = []
-    for line in lines:
-        words = re.split(r"\s{2,}", line.strip())[0]
-        fixed, varies, _ = words.partition("then ")
-        names += [name for name in fixed.split(", ") if name]
-        if varies:
-            break
-    return names
-
-
 @pytest.mark.parametrize("script", sorted(SCRIPTS))
 def test_each_script_gets_the_keys_and_arguments_that_its_header_names(
-    heard: dict[str, tuple[list[Arg], list[Arg]]], script: str
+    heard: dict[str, Heard], script: str
 ) -> None:
     keys, args = heard[script]
     assert [re.sub(r"^(\{[\w-]+:\d+\}|[\w-]+):|:counts$", "", str(k)) for k in keys] == [
-        {"checkpoint": "cp"}.get(name, name) for name in named(script, "KEYS")
+        {"checkpoint": "cp"}.get(name, name) for name in named(SCRIPTS[script], "KEYS")
     ]
-    fixed = named(script, "ARGV")
+    fixed = named(SCRIPTS[script], "ARGV")
     assert args[len(fixed) :] == _VARYING.get(script, [])
     assert len(args) >= len(fixed) > 0
 
 
 def test_the_keys_of_each_call_lie_in_one_slot(
-    heard: dict[str, tuple[list[Arg], list[Arg]]],
+    heard: dict[str, Heard],
 ) -> None:
     assert heard.keys() == SCRIPTS.keys()
     for keys, _ in heard.values():

@@ -60,7 +60,7 @@ async def parked(store: EventStore, count: int) -> None:
 async def asked(store: EventStore, request: Request) -> None:
     """What a person wants done about ticket 1."""
     wire = store.address.wire()
-    await leave(wire, store, "clerk", StreamId("ticket", "1"), request)
+    await leave(wire, store, clerk, StreamId("ticket", "1"), request)
     await wire.close()
 
 

@@ -17,13 +17,12 @@ from whence.store.errors import (
     CorruptStore,
     LeaseLost,
     ReactionAstray,
-    ServerRefused,
     WhenceError,
 )
 from whence.store.eventstore import EventStore
 from whence.store.feed import Pointer, parse_pointers
-from whence.store.script import Script, ScriptCall, run_scripts
-from whence.store.wire import Arg, Reply, ServerError, Wire
+from whence.store.script import Script, ScriptCall, answers_of
+from whence.store.wire import Arg, Reply, Wire
 
 _LUA = Path(__file__).parent / "lua"
 BEGIN = Script.read(_LUA / "begin.lua")
@@ -210,16 +209,12 @@ class Checkpoints:
             case [b"committed" | b"removed"]:
                 return
             case [b"fenced", _, _]:
-                raise LeaseLost(self._reaction, lease.partition)
+                raise LeaseLost(self._reaction, lease.partition, "reaction")
             case _:
                 raise CorruptStore(f"a script of {self._reaction} answered {answer!r}")
 
     async def _run(self, calls: Sequence[ScriptCall]) -> list[Reply]:
-        answers = await run_scripts(self._wire, calls) if calls else []
-        for call, answer in zip(calls, answers, strict=True):
-            if isinstance(answer, ServerError):
-                raise ServerRefused(f"{call.script.name}.lua on {call.keys[0]!s}", str(answer))
-        return answers
+        return await answers_of(self._wire, self._store.address.shown, calls)
 
 
 def _astray(error: CorruptStore) -> CorruptStore:

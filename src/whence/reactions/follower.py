@@ -124,8 +124,8 @@ class Follower:
                 self._start(tasks, lease, ())
             else:
                 quiet.append(lease)
-        for partition, pointers in (await self._read(quiet)).items():
-            self._start(tasks, self._holding.held[partition], pointers)
+        for lease, pointers in await self._read(quiet):
+            self._start(tasks, lease, pointers)
 
     async def _look(self) -> None:
         if not self._begun:
@@ -141,8 +141,11 @@ class Follower:
 
     # Reading
 
-    async def _read(self, quiet: Sequence[Lease]) -> dict[int, Sequence[Pointer]]:
-        """What comes next in partitions that are quiet, by partition; empty if nothing came."""
+    async def _read(self, quiet: Sequence[Lease]) -> list[tuple[Lease, Sequence[Pointer]]]:
+        """What comes next in partitions that are quiet; empty if nothing came.
+
+        A lease may have been lost by the time that this returns; who works under it looks.
+        """
         now = time.monotonic()
         until = min([self._look_at, *(self._alarms.look_at(x.partition) for x in quiet)])
         wait_ms = max(1, int((until - now) * 1000))
@@ -150,12 +153,12 @@ class Follower:
             wait_ms = min(wait_ms, _BUSY_LOOK_MS)
         if not quiet:
             await anyio.sleep(wait_ms / 1000)
-            return {}
+            return []
         after = {lease.partition: lease.position for lease in quiet}
         arrived = await new_pointers(
             self._store, self._reading.call, after, self._settings.batch, wait_ms
         )
-        found: dict[int, Sequence[Pointer]] = {}
+        found: list[tuple[Lease, Sequence[Pointer]]] = []
         for partition, pointers in arrived.items():
             lease = self._holding.held.get(partition)
             if lease is None or lease.position != after[partition]:
@@ -167,7 +170,7 @@ class Follower:
             except CorruptStore as error:
                 await self._holding.halt(lease, error)
             else:
-                found[partition] = pointers
+                found.append((lease, pointers))
         return found
 
     # Working

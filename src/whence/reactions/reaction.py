@@ -75,6 +75,7 @@ class Reaction:
         InvalidDomain: the class contradicts itself or the domain; the sentence says how.
     """
 
+    kind: ClassVar[Literal["projection", "reaction"]] = "reaction"
     name: ClassVar[str]
     on_failure: ClassVar[OnFailure] = "park"
     start: ClassVar[Start] = "now"

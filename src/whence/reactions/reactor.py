@@ -57,7 +57,7 @@ class Reactor:
 def check_held(reaction: str, lease: Lease) -> None:
     """Stop a worker that was paused: what it would send is another one's to send. LeaseLost."""
     if not lease.active:
-        raise LeaseLost(reaction, lease.partition)
+        raise LeaseLost(reaction, lease.partition, "reaction")
 
 
 def _timer(intent: Intent, event: Recorded, addresser: Addresser) -> Timer | None:

@@ -3,8 +3,7 @@
 --
 -- KEYS: checkpoint, parked, asked
 -- ARGV: position, anchor, log                   behind which event; the uuid of the store
---       mode                                    'new': only if it has none; 'again': in any case,
---                                               and nothing is parked any more
+--       mode                                    'new': if it has none; 'again': and forget what waits
 -- Answers:
 --   begun
 --   known                                       it has a place already; nothing was written
