@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.mutation import mutated
 from tests.faults.simulation.cli import report
-from tests.faults.simulation.plan import Plan, plan_of
+from tests.faults.simulation.mutants import COMMAND_ID, MUTANTS, SEEDS, Mutant, found
+from tests.faults.simulation.plan import plan_of
 from tests.faults.simulation.shrink import shrunk
-from tests.faults.simulation.world import Verdict, simulate
-from whence.projections import anchor, checkpoint
-from whence.store import append
+from tests.faults.simulation.world import simulate
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 1_000
 PIECE = 20
 
 
@@ -63,52 +60,22 @@ def test_every_fault_happens_and_commands_get_through() -> None:
 # The checks bite: each of these is found, and shrinks to fewer processes, commands and faults.
 
 
-def test_without_the_command_id_check_a_command_is_stored_twice(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.timeout(900)  # some take hundreds of seeds, and a busy machine
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_check_that_is_taken_out_is_found(
+    monkeypatch: pytest.MonkeyPatch, mutant: Mutant
 ) -> None:
-    old = "and stored_by(key, expected, command, count)"
-    mutated(monkeypatch, append, "_SCRIPT", old, "and false")
-
-    plan, verdict = first_found("duplicate")
-
-    small = shrunk(plan, frozenset({"duplicate"}))
-    assert "duplicate" in simulate(small).kinds
-    assert small.commands <= plan.commands
-    assert len(small.mishaps) < len(plan.mishaps)
-    assert f"--seed {plan.chance}" in report(small, verdict)
+    mutant.plant(monkeypatch)
+    assert found(mutant) is not None, f"not within {SEEDS} seeds"
 
 
-@pytest.mark.timeout(900)  # it takes some hundred seeds, and a busy machine
-def test_without_the_fence_a_zombie_applies_events_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    old = "checkpoint[1] ~= ARGV[1] or checkpoint[2] ~= ARGV[2]"
-    mutated(monkeypatch, checkpoint, "COMMIT", old, "false")
-    first_found("view")
+def test_what_is_found_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    COMMAND_ID.plant(monkeypatch)
+    first = found(COMMAND_ID)
+    assert first is not None
 
-
-def test_without_the_anchor_a_view_goes_on_from_events_that_are_gone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def always(*_: object) -> bool:
-        return True
-
-    monkeypatch.setattr(anchor, "_stands_on", always)
-    first_found("view", only_rolled_back=True)
-
-
-def test_with_a_check_after_the_first_write_a_refused_command_is_stored(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # Then it is the stream that refuses the second event of a version, halfway through the script.
-    old = "if head.version ~= expected or head.broken then"
-    mutated(monkeypatch, append, "_SCRIPT", old, "if false then")
-    first_found("crashed")
-
-
-def first_found(kind: str, *, only_rolled_back: bool = False) -> tuple[Plan, Verdict]:
-    """The first seed that finds something of a kind."""
-    for plan in map(plan_of, range(SEEDS)):
-        if plan.rolls_back or not only_rolled_back:
-            verdict = simulate(plan)
-            if kind in verdict.kinds:
-                return plan, verdict
-    pytest.fail(f"no {kind!r} within {SEEDS} seeds")
+    small = shrunk(first.plan, COMMAND_ID.kinds)
+    assert simulate(small).kinds & COMMAND_ID.kinds
+    assert small.commands <= first.plan.commands
+    assert len(small.mishaps) < len(first.plan.mishaps)
+    assert f"--seed {first.plan.chance}" in report(first.plan, first.verdict)

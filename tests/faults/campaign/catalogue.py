@@ -3,6 +3,7 @@
 from tests.faults.campaign import (
     differential,
     kills,
+    mutations,
     naive,
     partition,
     power,
@@ -21,6 +22,7 @@ FAULTS: tuple[Fault, ...] = (
     differential.FAULT,
     *naive.FAULTS,
     *suites.FAULTS,
+    mutations.FAULT,
     # Last, for it goes on for as long as there is time.
     seeds.FAULT,
 )

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 from tests.faults.commander import Commander, Task, Work
 from tests.faults.domain import model
 from tests.faults.history import Attempt, MemoryRecorder
 from tests.faults.simulation.plan import LEASE_MS, Plan
-from tests.faults.simulation.view import new_read_model
+from tests.faults.simulation.view import Mending, new_read_model
 from whence import Runtime, open_store
 from whence.projections.rebuild import rebuild
 from whence.projections.settings import WorkerSettings
@@ -21,6 +22,8 @@ from whence.store.wire import ConnectionLost
 URL = "redis://simulated"
 NAMESPACE = "sim"
 SETTINGS = WorkerSettings(lease_ms=LEASE_MS, poll_ms=1_000, retry_ms=500, longest_retry_ms=2_000)
+# Parked accounts are tried until the view is mended, and then applied one event at a time.
+PARKING = replace(SETTINGS, batch=1, attempts=1_000)
 # Seconds: how soon an impatient caller leaves, and how often a process tries to start.
 PATIENCE = 0.02
 RETRY = 0.5
@@ -94,13 +97,17 @@ async def opened(plan: Plan) -> AsyncGenerator[EventStore]:
         yield store
 
 
-async def work(plan: Plan) -> None:
+async def work(plan: Plan, mending: Mending | None) -> None:
     """Keep the view up to date, until the process ends."""
     async with opened(plan) as store:
-        await Worker(store, new_read_model(), settings=SETTINGS).run()
+        await Worker(store, new_read_model(mending), settings=_settings(plan)).run()
 
 
-async def rebuild_once(plan: Plan) -> None:
+def _settings(plan: Plan) -> WorkerSettings:
+    return PARKING if plan.parks else SETTINGS
+
+
+async def rebuild_once(plan: Plan, mending: Mending | None) -> None:
     """Make the view anew; whatever stops it, the workers go on from there.
 
     A log that is rolled back under the new generation stops it loudly, as it does any view.
@@ -108,4 +115,5 @@ async def rebuild_once(plan: Plan) -> None:
     expected = (*TROUBLE, LeaseLost, *((ViewHalted,) if plan.rolls_back else ()))
     async with opened(plan) as store:
         with contextlib.suppress(*expected):
-            await rebuild(store, new_read_model().projection("tally"), settings=SETTINGS)
+            made = new_read_model(mending)
+            await rebuild(store, made.projection("tally"), settings=_settings(plan))

@@ -31,6 +31,8 @@ KINDS: tuple[Kind, ...] = (
 )
 # Milliseconds of a lease in the simulation; pauses are up to a few of them.
 LEASE_MS = 3_000
+# How many of the views park.
+PARKING = 0.1
 
 
 class Mishap(msgspec.Struct, frozen=True):
@@ -51,7 +53,10 @@ class Mishap(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A whole simulation. ``chance`` begins each of its random rows, also after a change."""
+    """A whole simulation. ``chance`` begins each of its random rows, also after a change.
+
+    ``parks`` is of a view that cannot apply withdrawals until all commands are done.
+    """
 
     chance: int
     commanders: int
@@ -64,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True):
     shuffled: bool
     rates: Rates
     mishaps: tuple[Mishap, ...]
+    parks: bool = False
 
     @property
     def rolls_back(self) -> bool:
@@ -88,18 +94,37 @@ def plan_of(seed: int) -> Plan:
     if chance.random() < 0.06:
         mishaps.append(Mishap(0.05, "roll back", chance.randint(1, 8), chance.choice([0.1, 6.0])))
         commands += 30  # so that the log grows again beyond the place where the views stand
-    return Plan(
-        chance=seed,
-        commanders=commanders,
-        workers=workers,
-        commands=commands,
-        aggregates=chance.randint(1, 5),
-        partitions=chance.randint(1, 3),
-        callers=chance.randint(1, 4),
-        impatient=chance.choice([0.0, 0.0, 0.1]),
-        shuffled=chance.random() < 0.5,
-        rates=Rates(**rates),
-        mishaps=tuple(sorted(mishaps, key=lambda mishap: mishap.at)),
+    return _parking(
+        Plan(
+            chance=seed,
+            commanders=commanders,
+            workers=workers,
+            commands=commands,
+            aggregates=chance.randint(1, 5),
+            partitions=chance.randint(1, 3),
+            callers=chance.randint(1, 4),
+            impatient=chance.choice([0.0, 0.0, 0.1]),
+            shuffled=chance.random() < 0.5,
+            rates=Rates(**rates),
+            mishaps=tuple(sorted(mishaps, key=lambda mishap: mishap.at)),
+        ),
+        chance,
+    )
+
+
+def _parking(plan: Plan, chance: random.Random) -> Plan:
+    """Some of the plans, with a view that parks; what it parks must not be rolled back.
+
+    Then there are several accounts of which many events wait, and a worker to take over.
+    """
+    if plan.rolls_back or chance.random() >= PARKING:
+        return plan
+    return msgspec.structs.replace(
+        plan,
+        parks=True,
+        commands=plan.commands + 40,
+        aggregates=max(plan.aggregates, 4),
+        workers=2,
     )
 
 

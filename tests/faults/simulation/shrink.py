@@ -42,10 +42,9 @@ def _candidates(plan: Plan) -> Iterator[Plan]:
             yield msgspec.structs.replace(
                 plan, rates=msgspec.structs.replace(plan.rates, **{name: 0.0})
             )
-    if plan.impatient:
-        yield msgspec.structs.replace(plan, impatient=0.0)
-    if plan.shuffled:
-        yield msgspec.structs.replace(plan, shuffled=False)
+    for name, nothing in (("impatient", 0.0), ("parks", False), ("shuffled", False)):
+        if getattr(plan, name):
+            yield msgspec.structs.replace(plan, **{name: nothing})
     for name, least in (
         ("commands", 1),
         ("workers", 1),

@@ -29,9 +29,37 @@ class Tally(Projection[TallyRow], on_failure="halt"):
         views.update(record.id, lambda row: after(row, record.version, data), start=TallyRow())
 
 
-def new_read_model() -> ReadModel:
-    """As a process makes it when it starts: what it remembers of generations is its own."""
-    return ReadModel([Tally], model.events)
+class Mending:
+    """Whether the releases that run can apply withdrawals by now."""
+
+    done = False
+
+
+class ParkingTally(Tally, name="tally", on_failure="park"):
+    """The same view, of releases that cannot apply a withdrawal at first: its account is parked."""
+
+    mending = Mending()
+
+    @on(Deposited, Withdrawn)
+    def any(self, event: Deposited | Withdrawn, record: Recorded, views: Views[TallyRow]) -> None:
+        if isinstance(event, Withdrawn) and not self.mending.done:
+            raise ValueError("a withdrawal")
+        super().any(event, record, views)
+
+
+def new_read_model(mending: Mending | None = None) -> ReadModel:
+    """As a process makes it when it starts: what it remembers of generations is its own.
+
+    Args:
+        mending: of a view that parks; None for one that halts where it cannot go on.
+    """
+    if mending is None:
+        return ReadModel([Tally], model.events)
+    made = ReadModel([ParkingTally], model.events)
+    parking = made.projection("tally")
+    assert isinstance(parking, ParkingTally)
+    parking.mending = mending
+    return made
 
 
 read_model = new_read_model()

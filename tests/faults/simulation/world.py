@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from tests.faults.checker import check
 from tests.faults.history import History, MemoryRecorder
 from tests.faults.log import Log, log_of
@@ -15,11 +17,11 @@ from tests.faults.simulation.clock import WallClock, virtual
 from tests.faults.simulation.host import Host
 from tests.faults.simulation.lives import command, opened, rebuild_once, work
 from tests.faults.simulation.loop import Stuck, VirtualLoop
-from tests.faults.simulation.network import CALM, Network
+from tests.faults.simulation.network import CALM, LATE, Network
 from tests.faults.simulation.plan import LEASE_MS, Mishap, Plan
 from tests.faults.simulation.rollback import roll_back, standings
 from tests.faults.simulation.server import Server
-from tests.faults.simulation.view import differences, new_read_model
+from tests.faults.simulation.view import Mending, differences, new_read_model
 from whence.projections.query import find
 from whence.projections.status import status
 from whence.store.eventstore import EventStore
@@ -28,6 +30,9 @@ from whence.store.eventstore import EventStore
 COMMANDS_WITHIN = 600.0
 VIEWS_WITHIN = 120.0
 FAREWELL = 30.0
+# From the last command until a view is mended, and from then on until the network is good.
+UNMENDED, TROUBLED = 2.0, 12.0
+OFTEN_LATE = 0.1
 # Between two looks whether something has come about; of a rollback, which is about a moment.
 LOOK = 0.25
 OFTEN = 0.01
@@ -73,7 +78,8 @@ class World:
         self.commanding: dict[int, asyncio.Task[Any]] = {}
         self.rebuilding: list[asyncio.Task[Any]] = []
         self.failures: list[str] = []
-        self.tally = new_read_model().projection("tally")
+        self.mending = Mending() if plan.parks else None
+        self.tally = new_read_model(self.mending).projection("tally")
         self.trace = 0
 
     # Processes
@@ -87,7 +93,7 @@ class World:
 
     def start_worker(self, slot: int) -> None:
         self.workers[slot] = host = Host(f"worker {slot}")
-        self.working[slot] = self.loop.spawn(host, self._kept(work(self.plan)))
+        self.working[slot] = self.loop.spawn(host, self._kept(work(self.plan, self.mending)))
 
     async def _kept(self, life: Coroutine[Any, Any, None]) -> None:
         """A process that ends with an error is a finding."""
@@ -121,7 +127,7 @@ class World:
             case "jump clock":
                 self.clock.skew += mishap.length
             case "rebuild":
-                rebuilding = self._kept(rebuild_once(self.plan))
+                rebuilding = self._kept(rebuild_once(self.plan, self.mending))
                 self.rebuilding.append(self.loop.spawn(Host("rebuild"), rebuilding))
             case "roll back":
                 self._when_seen(mishap.number, mishap.length)
@@ -172,6 +178,12 @@ class World:
         await trouble
         await self._until(self._all_up, COMMANDS_WITHIN, "the processes come back")
         await self._until(self._all_commanded, COMMANDS_WITHIN, "the commands end")
+        if self.mending is not None:
+            await asyncio.sleep(UNMENDED)
+            self.mending.done = True
+            # Nobody moves the feed on any more: what comes late is fenced by its epoch alone.
+            self.network.rates = replace(self.plan.rates, late=OFTEN_LATE)
+            await asyncio.sleep(TROUBLED)
         self.network.rates = CALM
         async with opened(self.plan) as store:
             halted = await self._settled(store)
@@ -204,12 +216,20 @@ class World:
         if self.plan.rolls_back:
             # A view may stand at the new head by chance, until a worker has looked at its anchor.
             await asyncio.sleep(3 * LEASE_MS / 1000)
+        # What was sent before the view was mended may still be under way, or its sender paused.
+        if self.plan.parks:
+            # What was sent before all was calm may still come.
+            await asyncio.sleep(LATE[1])
         give_up = self.loop.time() + VIEWS_WITHIN
         while True:
             found = await status(store, self.tally)
             halted = [each.partition for each in found if each.failure]
             # Ahead of a log that was rolled back is not at its head either.
-            behind = [each for each in found if each.position != each.head and not each.failure]
+            behind = [
+                each
+                for each in found
+                if (each.position != each.head or each.parked) and not each.failure
+            ]
             if not behind:
                 if halted and not self.plan.rolls_back:
                     self.failures += [f"halted: {each.failure}" for each in found if each.failure]
