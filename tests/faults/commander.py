@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 import uvloop
 
-from tests.faults.domain import Account, model
+from tests.faults.domain import model
 from tests.faults.history import Attempt, Outcome, Recorder, recorded
 from tests.faults.log import digest
 from whence import Rejected, Runtime, open_store
@@ -25,11 +25,12 @@ from whence.store.errors import (
     ServerRefused,
     StoreUnavailable,
     StreamNotFound,
+    UnknownEventType,
 )
 from whence.store.ids import StreamId
 from whence.store.metadata import Metadata
 
-KIND = model.aggregate("account")
+KIND = "account"
 READS = 0.04
 REPETITIONS = 0.15  # most meet a command without a key, and become a command of their own
 KEYED = 0.3
@@ -110,6 +111,7 @@ class Commander:
 
     def __init__(self, runtime: Runtime, recorder: Recorder, work: Work) -> None:
         self._runtime = runtime
+        self._kind = runtime.model.aggregate(KIND)
         self._recorder = recorder
         self._work = work
         self._seen: dict[str, int] = {}  # versions by id, for commands that insist on one
@@ -131,11 +133,11 @@ class Commander:
 
     async def send(self, task: Task) -> None:
         expected = self._seen.get(task.id) if task.insisting else None
-        stream = str(StreamId(KIND.name, task.id))
+        stream = str(StreamId(KIND, task.id))
         number = self._recorder.sent(stream, task.name, events=task.events, expected=expected)
         request = CommandRequest(
-            KIND,
-            KIND.command(task.command),
+            self._kind,
+            self._kind.command(task.command),
             task.id,
             task.arguments,
             expected=expected,
@@ -148,19 +150,21 @@ class Commander:
             self._recorder.answered(number, _outcome(error))
         else:
             self._seen[task.id] = receipt.version
-            data = [model.events.encode(event).data.decode() for event in receipt.events]
+            data = [
+                self._runtime.model.events.encode(event).data.decode() for event in receipt.events
+            ]
             self._recorder.answered(number, "ok", receipt.versions, receipt.position, data)
 
     async def _read(self, id_: str, *, whole: bool) -> None:
         """Look at the state, or read all events."""
-        stream = StreamId(KIND.name, id_)
+        stream = StreamId(KIND, id_)
         began = time.monotonic_ns()
         try:
             if whole:
                 data = [record.data.decode() async for record in self._runtime.store.read(stream)]
                 self._recorder.read(began, str(stream), len(data), digest(data))
             else:
-                versioned = await self._runtime.get(Account, id_)
+                versioned = await self._runtime.get(self._kind.cls, id_)
                 self._recorder.read(began, str(stream), versioned.version)
         except StreamNotFound:
             self._recorder.read(began, str(stream), 0)
@@ -174,7 +178,7 @@ def _outcome(error: Exception) -> Outcome:
             return "rejected"
         case Conflict():
             return "conflict"
-        case StoreUnavailable() | ServerRefused():
+        case StoreUnavailable() | ServerRefused() | UnknownEventType():
             return "unavailable"
         case _:
             return "unknown"

@@ -126,12 +126,20 @@ FAULTS = (
         WITHIN,
     ),
     Fault(
-        "T15 data of every released version",
-        "The data directory of version 0.1 is loaded, replayed, projected and continued.",
-        "Every stored event stays readable, and its command ids stay known.",
-        "Two versions in one fleet: there is one release so far; tests/evolution covers events of "
-        "older and newer schemas beside each other.",
-        _Suite("tests/golden", "tests/projections/test_evolution.py"),
+        "T15 releases: old data, and two in one fleet",
+        "The data directory of version 0.1 is loaded, replayed, projected and continued. Two "
+        "releases command the same accounts of one server and keep one view, while the newer one "
+        "writes a field with a default, or another schema version of an event.",
+        "Every stored event stays readable, and its command ids stay known. A field that a release "
+        "does not know is passed over. A schema version that it does not know is refused: its "
+        "commands there fail before anything is stored, its views park the account, and the newer "
+        "release applies what waits.",
+        "That an older release reads a type or a schema version from after its time.",
+        _Suite(
+            "tests/golden",
+            "tests/projections/test_evolution.py",
+            "tests/faults/test_two_releases.py",
+        ),
         WITHIN,
     ),
     Fault(
