@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 import anyio.lowlevel
 
 from whence.projections.batch import Batch, Change, Refused
-from whence.projections.fetch import Fetched, fetch_all
+from whence.projections.fetch import fetch_all
 from whence.projections.lease import Lease
 from whence.projections.ledger import Ledger
 from whence.projections.projection import Projector
 from whence.projections.settings import WorkerSettings
 from whence.store.errors import CorruptStore, LeaseLost, WhenceError
 from whence.store.eventstore import EventStore
-from whence.store.feed import Pointer
+from whence.store.feed import Piece, Pointer
 
 log = logging.getLogger("whence.projections")
 
@@ -58,8 +58,8 @@ class Advance:
         """
         leases = {lease.partition: lease for lease, _ in pieces}
         errors: dict[int, WhenceError] = {}
-        fetched = await fetch_all(self._store, {lease.partition: p for lease, p in pieces})
-        batches = await self._batches(fetched, leases, errors)
+        await self._store.load({lease.partition: p for lease, p in pieces if isinstance(p, Piece)})
+        batches = await self._batches(pieces, errors)
         changes = await self._changes(batches, errors)
         current: list[tuple[Lease, Change]] = []
         for partition, change in changes.items():
@@ -100,16 +100,16 @@ class Advance:
 
     async def _batches(
         self,
-        fetched: Mapping[int, list[Fetched] | CorruptStore],
-        leases: Mapping[int, Lease],
+        pieces: Sequence[tuple[Lease, Sequence[Pointer]]],
         errors: dict[int, WhenceError],
     ) -> dict[int, Batch]:
         batches: dict[int, Batch] = {}
-        for partition, records in fetched.items():
+        for lease, pointers in pieces:
+            partition = lease.partition
+            records = (await fetch_all(self._store, {partition: pointers}))[partition]
             if isinstance(records, CorruptStore):
                 errors[partition] = records
             else:
-                lease = leases[partition]
                 batches[partition] = Batch(
                     self._projection,
                     records,
@@ -117,8 +117,9 @@ class Advance:
                     skipped=lease.skipped,
                     room=max(0, self._most_parked - len(lease.parked)),
                 )
-                # Handlers hold up the event loop; the leases have to be renewed meanwhile.
-                await anyio.lowlevel.checkpoint()
+            # Reading and handlers hold up the event loop; the leases have to be renewed meanwhile,
+            # and the next events to be asked for.
+            await anyio.lowlevel.checkpoint()
         return batches
 
     async def _changes(

@@ -64,7 +64,6 @@ class Follower:
         self._reader = Reader(store, self._group, self._holding.held, settings.batch)
         self._advance = Advance(store, projection, self._ledger, settings)
         self._retries = Retries(store, projection, self._ledger, settings)
-        self._quiet: set[int] = set()  # held, and nothing was read from it since the last look
         self._look_at = 0.0
 
     async def run(self) -> None:
@@ -84,6 +83,7 @@ class Follower:
                 await self._round()
             except NO_ANSWER as error:
                 self._holding.lose_all(error)
+                self._reader.forget()
                 self._reader.less()
                 self._look_at = 0.0
                 await anyio.sleep(pause)
@@ -100,7 +100,7 @@ class Follower:
         """
         if time.monotonic() >= self._look_at:
             await self._look()
-        active = [lease.partition for lease in self._holding.active()]
+        active = self._holding.active()
         if not active:
             await anyio.sleep(max(0.0, self._look_at - time.monotonic()))
             return
@@ -110,23 +110,21 @@ class Follower:
         await self._holding.handle(errors)
         if pieces:
             done, errors = await self._advance.apply(pieces)
-            self._quiet.difference_update(done)
             for partition in done:
                 self._holding.moved(partition)
             await self._holding.handle(errors)
 
     async def _look(self) -> None:
-        """Let all workers have their share; no batch is under way meanwhile.
+        """Let all workers have their share; no batch is under way meanwhile, and no read.
 
         The group does not say everything: a worker that was paused within its blocking read may
         come back to it and take an event away; a log that was rolled back delivers nothing at all.
         """
-        quiet = [lease for lease in self._holding.active() if lease.partition in self._quiet]
-        behind = await self._holding.compare(quiet)
+        await self._reader.settle()
+        behind = await self._holding.compare(self._reader.quiet(self._holding.active()))
         await self._holding.handle(await self._group.set_back(behind))
         self._retries.inherit(await self._holding.look())
         await self._retries.look(list(self._holding.held.values()))
-        self._quiet = set(self._holding.held)
         self._look_at = time.monotonic() + self._poll
 
     async def _begin(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
@@ -138,6 +136,7 @@ class Follower:
         return {**refused, **mismatches, **unusable}
 
     async def _farewell(self) -> None:
+        self._reader.forget()
         try:
             await self._holding.leave()
         finally:

@@ -1,22 +1,41 @@
 """What comes next in the feeds of one projection, read so that it follows on."""
 
+import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import anyio.lowlevel
 
 from whence.projections.group import Group
 from whence.projections.lease import Lease
 from whence.store.errors import CorruptStore, FeedGap, WhenceError
 from whence.store.eventstore import EventStore
-from whence.store.feed import Pointer, check_contiguous
+from whence.store.feed import Piece, Pointer, check_contiguous
+from whence.store.wire import seen
 
-# Partitions that are read together while any is behind: the events of a step should find room in
-# the processor's cache, and none waits long for its turn.
+# Reads that are under way, or wait for their turn, while what came before is applied. Of one alone
+# the server would have sent all before the next is asked for.
+_AHEAD = 2
+# Partitions that are read together while any is behind: the events of all these reads should find
+# room in the processor's cache, and none waits long for its turn.
 _IN_TURN = 2
 
-Piece = tuple[Lease, Sequence[Pointer]]
+Arrived = Mapping[int, Sequence[Pointer] | CorruptStore]
+
+
+class _Read(NamedTuple):
+    """A read ahead of its turn: under which leases, and what it brings."""
+
+    leases: dict[int, Lease]
+    arrived: "asyncio.Task[Arrived]"
 
 
 class Reader:
     """Reads the feeds of the partitions that a follower holds.
+
+    While any is behind, it reads ahead: the server looks for the next events while the ones before
+    are applied. What was read for a lease that is halted or gone by then is dropped.
 
     Args:
         held: their leases, as they come and go.
@@ -32,11 +51,13 @@ class Reader:
         self._most = most
         self._count = most
         self._behind: set[int] = set()  # the last read from it was full
+        self._heard: set[int] = set()
         self._next = 0
+        self._ahead: deque[_Read] = deque()
 
     async def read(
-        self, active: Sequence[int], *, wait: bool
-    ) -> tuple[list[Piece], dict[int, WhenceError]]:
+        self, active: Sequence[Lease], *, wait: bool
+    ) -> tuple[list[tuple[Lease, Sequence[Pointer]]], dict[int, WhenceError]]:
         """What follows on from the leases' positions, and what is wrong, by partition.
 
         The rest is read again. It waits for events only if no partition is behind.
@@ -44,13 +65,90 @@ class Reader:
         Raises:
             ConnectionLost, StoreUnavailable, ServerRefused: no answer.
         """
-        wait = wait and not self._behind
-        pieces: list[Piece] = []
+        if self._ahead:
+            leases, arrived = self._ahead.popleft()
+            found = await arrived
+        else:
+            leases = self._turn(active)
+            found = await self._arrived(list(leases), wait=wait and not self._behind)
+        following = await self._following(leases, found)
+        if self._behind:
+            while len(self._ahead) < _AHEAD:
+                self._read_ahead(active)
+            await anyio.lowlevel.checkpoint()  # so the requests are sent before the work begins
+        return following
+
+    @property
+    def coming(self) -> set[int]:
+        """The partitions that are read ahead now."""
+        return {partition for read in self._ahead for partition in read.leases}
+
+    def quiet(self, active: Sequence[Lease]) -> list[Lease]:
+        """Those from which nothing has come since this was asked last, nor is on its way."""
+        heard, self._heard = self._heard | self.coming, set()
+        return [lease for lease in active if lease.partition not in heard]
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way that the server might still take out of the group."""
+        if self._ahead:
+            await asyncio.wait([read.arrived for read in self._ahead])
+
+    def forget(self) -> None:
+        """Drop what was read ahead; the group stands behind it, and has to be set back."""
+        while self._ahead:
+            self._ahead.pop().arrived.cancel()
+
+    def less(self) -> None:
+        """Read less at once: a reply may have been too large to arrive in time."""
+        self._count = max(1, self._count // 2)
+
+    def more(self) -> None:
+        """Read more at once, up to the most."""
+        self._count = min(2 * self._count, self._most)
+
+    def _turn(self, active: Sequence[Lease]) -> dict[int, Lease]:
+        """What to read next: all partitions, or while any is behind a few, in turns."""
+        leases = {lease.partition: lease for lease in active}
+        self._behind.intersection_update(leases)
+        if not self._behind:
+            return leases
+        first = self._next if self._next < len(active) else 0
+        self._next = first + _IN_TURN
+        return {lease.partition: lease for lease in active[first : self._next]}
+
+    def _read_ahead(self, active: Sequence[Lease]) -> None:
+        leases = self._turn(active)
+        task = asyncio.create_task(self._loaded(list(leases)))
+        task.add_done_callback(seen)  # it may be dropped
+        self._ahead.append(_Read(leases, task))
+
+    async def _loaded(self, partitions: Sequence[int]) -> Arrived:
+        """As ``_arrived``, and the events have come with their pointers."""
+        found = await self._arrived(partitions, wait=False)
+        await self._store.load({n: piece for n, piece in found.items() if isinstance(piece, Piece)})
+        return found
+
+    async def _arrived(self, partitions: Sequence[int], *, wait: bool) -> Arrived:
+        count = self._count
+        found = await self._group.read(partitions, count, wait=wait)
+        self._heard.update(found)
+        for partition in partitions:
+            pointers = found.get(partition, ())
+            if not isinstance(pointers, CorruptStore) and len(pointers) == count:
+                self._behind.add(partition)
+            else:
+                self._behind.discard(partition)
+        return found
+
+    async def _following(
+        self, leases: Mapping[int, Lease], found: Arrived
+    ) -> tuple[list[tuple[Lease, Sequence[Pointer]]], dict[int, WhenceError]]:
+        pieces: list[tuple[Lease, Sequence[Pointer]]] = []
         errors: dict[int, WhenceError] = {}
-        for partition, pointers in (await self._arrived(self._turn(active), wait=wait)).items():
-            lease = self._held.get(partition)
-            if lease is None:  # lost while the read was under way
-                continue
+        for partition, pointers in found.items():
+            lease = leases.get(partition)
+            if lease is None or lease.halted or self._held.get(partition) is not lease:
+                continue  # lost, halted or set back since
             if isinstance(pointers, CorruptStore):
                 errors[partition] = pointers
                 continue
@@ -62,38 +160,10 @@ class Reader:
                 pieces.append((lease, pointers))
         return pieces, errors
 
-    def less(self) -> None:
-        """Read less at once: a reply may have been too large to arrive in time."""
-        self._count = max(1, self._count // 2)
-
-    def more(self) -> None:
-        """Read more at once, up to the most."""
-        self._count = min(2 * self._count, self._most)
-
-    def _turn(self, active: Sequence[int]) -> Sequence[int]:
-        """The partitions to read next: all of them, or while any is behind a few, in turns."""
-        self._behind.intersection_update(active)
-        if not self._behind:
-            return active
-        first = self._next if self._next < len(active) else 0
-        self._next = first + _IN_TURN
-        return active[first : self._next]
-
-    async def _arrived(
-        self, partitions: Sequence[int], *, wait: bool
-    ) -> Mapping[int, Sequence[Pointer] | CorruptStore]:
-        count = self._count
-        found = await self._group.read(partitions, count, wait=wait)
-        for partition in partitions:
-            pointers = found.get(partition, ())
-            if not isinstance(pointers, CorruptStore) and len(pointers) == count:
-                self._behind.add(partition)
-            else:
-                self._behind.discard(partition)
-        return found
-
     async def _read_again(self, lease: Lease) -> Mapping[int, WhenceError]:
         """Set the group back after a gap: another reader may have moved it. Is the log in order?"""
+        for read in self._ahead:  # there is the same gap before it
+            read.leases.pop(lease.partition, None)
         try:
             await self._store.pointers(lease.partition, after=lease.position, limit=self._count)
         except CorruptStore as error:

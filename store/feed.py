@@ -37,10 +37,12 @@ class Piece(Sequence[Pointer]):
         positions: those of all pointers.
         names: the stream of each, as text.
         versions: the version of each.
-        ends: the first and the last version of each stream; all between them are in the piece.
+        streams: by name, each once.
+        spans: of each stream, in that order: all from its first version to its last are in it.
+        entries: what the server has of each span, as it came; None until it was asked.
     """
 
-    __slots__ = ("ends", "names", "positions", "versions")
+    __slots__ = ("entries", "names", "positions", "spans", "streams", "versions")
 
     def __init__(self, first: int, names: Sequence[bytes], versions: Sequence[int]) -> None:
         self.positions = range(first, first + len(names))
@@ -48,7 +50,11 @@ class Piece(Sequence[Pointer]):
         self.versions = versions
         lasts = dict(zip(names, versions, strict=True))
         firsts = dict(zip(reversed(names), reversed(versions), strict=True))
-        self.ends = [(name, first, lasts[name]) for name, first in firsts.items()]
+        self.streams = {name: StreamId.parse(name.decode()) for name in lasts}
+        self.spans = [
+            Span(stream, firsts[name], lasts[name]) for name, stream in self.streams.items()
+        ]
+        self.entries: Sequence[Sequence[object]] | None = None
 
     def __len__(self) -> int:
         return len(self.versions)
@@ -61,9 +67,7 @@ class Piece(Sequence[Pointer]):
         return list(self)[index]
 
     def __iter__(self) -> Iterator[Pointer]:
-        # A piece names the same few streams again and again.
-        streams = {name: StreamId.parse(name.decode()) for name in set(self.names)}
-        named = map(streams.__getitem__, self.names)
+        named = map(self.streams.__getitem__, self.names)
         return map(Pointer, self.positions, named, self.versions)
 
 

@@ -17,6 +17,12 @@ _FEW = 32
 # With more, an entry is no longer in the processor's cache when its next column is read.
 _PIECE = 500
 
+# The names of an entry's fields, by the number of names and values; with others, the loop reads it.
+_NAMES = {
+    END_OF_FIELDS: (*ENTRY_FIELDS,),
+    END_OF_FIELDS + 2: (*ENTRY_FIELDS, METADATA),
+}
+
 T = TypeVar("T")
 
 _position = operator.attrgetter("position")
@@ -57,24 +63,28 @@ def _parse(parts: Sequence[Part], size: int) -> list[Recorded]:
     return [record for part in parts for record in parse_entries(*part)]
 
 
-def in_order(piece: Piece, parts: Sequence[Part]) -> list[Recorded] | None:
-    """The events that a piece of a feed points to; None unless each is where its pointer says.
-
-    Args:
-        parts: what was found of each of ``piece.ends``, in that order.
+def read_piece(partition: int, piece: Piece) -> list[Recorded]:
+    """The events that a piece of a feed points to, in its order; their entries have come.
 
     Raises:
-        CorruptStore, ChecksumMismatch: an entry has something wrong.
+        CorruptStore, ChecksumMismatch: an entry has something wrong, or is not where its pointer
+            says.
     """
-    records = parse_page(parts)
-    records.sort(key=_position)
-    streams = {name: part.stream for (name, _, _), part in zip(piece.ends, parts, strict=True)}
-    agree = (
-        [record.position for record in records] == list(piece.positions)
-        and [record.version for record in records] == list(piece.versions)
-        and [record.stream for record in records] == list(map(streams.__getitem__, piece.names))
-    )
-    return records if agree else None
+    assert piece.entries is not None, "they were asked for"
+    if len(piece) >= _FEW:
+        try:
+            records = _read(_in_order(partition, piece, piece.entries))
+        except (ValueError, TypeError):
+            pass  # as above
+        else:
+            if [record.position for record in records] == list(piece.positions):
+                return records
+    found = zip(piece.spans, piece.entries, strict=True)
+    parts = [Part(span.stream, partition, entries) for span, entries in found]
+    records = sorted((r for part in parts for r in parse_entries(*part)), key=_position)
+    if [Pointer(r.position, r.stream, r.version) for r in records] != list(piece):
+        raise CorruptStore(f"the feed of partition {partition} disagrees with its streams")
+    return records
 
 
 def pointed_at(
@@ -153,13 +163,15 @@ def _read(columns: _Columns) -> list[Recorded]:
 
 def _read_alike(columns: _Columns) -> list[Recorded]:
     """``_read`` of entries that have equally many fields."""
-    fields = list(zip(*columns.fields, strict=True))
-    tail = fields[END_OF_FIELDS:]
-    for name, column in zip(ENTRY_FIELDS, fields[0:END_OF_FIELDS:2], strict=True):
-        _check_all(column, name)
-    if tail:
-        _check_all(tail[0], METADATA)
-    types, schemas, data, commands, moments, places, sums = fields[1:END_OF_FIELDS:2]
+    width = len(columns.fields[0])
+    flat = list(chain.from_iterable(columns.fields))  # zip(*...) takes twice as long
+    # As many commas as there are names: so none of them has one, and each is the one it should be.
+    if b",".join(flat[::2]) != b",".join(_NAMES.get(width, ()) * len(columns.fields)):
+        raise ValueError("a field has another name")
+    tail = [flat[place::width] for place in range(END_OF_FIELDS, width)]
+    types, schemas, data, commands, moments, places, sums = [
+        flat[place::width] for place in range(1, END_OF_FIELDS, 2)
+    ]
     positions, occurred_at, checksums = numbers(places), numbers(moments), numbers(sums)
     written = zip(columns.names, types, schemas, commands, *tail, data, strict=True)
     contents = map(crc32, map(b"\n".join, written))
@@ -203,11 +215,23 @@ def _columns(parts: Sequence[Part]) -> _Columns:
     )
 
 
+def _in_order(partition: int, piece: Piece, found: Sequence[Sequence[object]]) -> _Columns:
+    """Raises ValueError unless there is one entry for each pointer, of its version."""
+    rests = {name: iter(entries) for name, entries in zip(piece.streams, found, strict=True)}
+    entries = cast(
+        "list[tuple[bytes, list[bytes]]]", list(map(next, map(rests.__getitem__, piece.names)))
+    )
+    # Where a stream has none left, the list ends early.
+    if not len(entries) == len(piece) == sum(map(len, found)):
+        raise ValueError("there are fewer or more of them")
+    ids, fields = zip(*entries, strict=True)
+    versions = entry_numbers(ids)
+    if versions != piece.versions:
+        raise ValueError("a version is missing")
+    streams = list(map(piece.streams.__getitem__, piece.names))
+    return _Columns(streams, piece.names, [partition] * len(piece), versions, fields)
+
+
 def _spread(values: Iterable[T], lengths: Iterable[int]) -> list[T]:
     """Each value as often as its part has entries."""
     return list(chain.from_iterable(map(repeat, values, lengths)))
-
-
-def _check_all(column: Sequence[bytes], value: bytes) -> None:
-    if column.count(value) != len(column):
-        raise ValueError(f"a field is not {value!r}")

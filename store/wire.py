@@ -158,9 +158,10 @@ class _Line(asyncio.Protocol):
                 self._timer = self._loop.call_at(due, self._look)
 
     def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
         try:
-            self._deliver()
+            for start in range(0, len(data), _SLICE):
+                self._reader.feed(data, start, min(_SLICE, len(data) - start))
+                self._deliver()
         except hiredis.ProtocolError as error:
             self.drop(f"the server sent what is not RESP: {error}")
 

@@ -12,7 +12,7 @@ from whence.store.columns import entry_numbers, numbers
 from whence.store.errors import ChecksumMismatch, CorruptStore, FeedGap
 from whence.store.feed import Piece, Pointer, check_contiguous, parse_piece, parse_pointers, spans
 from whence.store.ids import StreamId
-from whence.store.page import Part, in_order, parse_page, pointed_at
+from whence.store.page import Part, parse_page, pointed_at, read_piece
 from whence.store.recorded import Recorded, content_checksum, parse_entries, sealed
 
 T = TypeVar("T")
@@ -253,7 +253,7 @@ def logs(draw: st.DrawFn) -> tuple[list[Pointer], dict[StreamId, list[Recorded]]
     owners = draw(st.lists(streams, min_size=1, max_size=5, unique=True))
     pointers: list[Pointer] = []
     events: dict[StreamId, list[Recorded]] = {stream: [] for stream in owners}
-    for position, stream in enumerate(draw(st.lists(st.sampled_from(owners), max_size=40)), 1):
+    for position, stream in enumerate(draw(st.lists(st.sampled_from(owners), max_size=80)), 1):
         version = len(events[stream]) + 1
         events[stream] += parse_entries(stream, 0, [entry(stream, version, position)])
         pointers.append(Pointer(position, stream, version))
@@ -314,56 +314,65 @@ def test_an_event_that_is_missing_is_named(
 Log = tuple[list[Pointer], dict[StreamId, list[Recorded]]]
 
 
-def pieces_of(log: Log, first: int, last: int) -> tuple[Piece, list[Part]]:
-    """Positions of the feed, and what a server would answer."""
+def piece_of(log: Log, first: int, last: int, tail: Sequence[bytes] = ()) -> Piece:
+    """Positions of the feed, with what a server would answer."""
     pointers, events = log
     piece = parse_piece([pointer_entry(pointer) for pointer in pointers[first - 1 : last]])
     assert isinstance(piece, Piece)
-    parts: list[Part] = []
-    for name, low, high in piece.ends:
-        stream = StreamId.parse(name.decode())
-        found = [r for r in events[stream] if low <= r.version <= high]
-        parts.append(Part(stream, 0, [entry(stream, r.version, r.position) for r in found]))
-    return piece, parts
+    piece.entries = [
+        [
+            entry(stream, r.version, r.position, tail)
+            for r in events[stream]
+            if low <= r.version <= high
+        ]
+        for stream, low, high in piece.spans
+    ]
+    return piece
 
 
-@given(logs(), st.data())
-def test_the_events_of_a_piece_are_those_of_its_pointers(log: Log, data: st.DataObject) -> None:
+@given(logs(), st.data(), tails)
+def test_the_events_of_a_piece_are_those_of_its_pointers(
+    log: Log, data: st.DataObject, tail: list[bytes]
+) -> None:
     pointers, events = log
     if not pointers:
         return
     first = data.draw(st.integers(1, len(pointers)))
     last = data.draw(st.integers(first, len(pointers)))
 
-    found = in_order(*pieces_of(log, first, last))
+    found = read_piece(0, piece_of(log, first, last, tail))
 
-    assert found == fetched(pointers[first - 1 : last], events)
+    assert [Pointer(r.position, r.stream, r.version) for r in found] == pointers[first - 1 : last]
+    assert [r.data for r in found] == [r.data for r in fetched(pointers[first - 1 : last], events)]
 
 
-@given(logs(), st.data(), st.sampled_from(["missing", "elsewhere", "twice", "another stream"]))
+@given(
+    logs(),
+    st.data(),
+    st.sampled_from(["missing", "elsewhere", "twice", "later", "another stream", "changed"]),
+)
 def test_a_piece_that_disagrees_with_its_streams_is_noticed(
     log: Log, data: st.DataObject, wrong: str
 ) -> None:
     pointers, _ = log
     if not pointers:
         return
-    piece, parts = pieces_of(log, 1, len(pointers))
-    place = data.draw(st.integers(0, len(parts) - 1))
-    stream, _, entries = parts[place]
-    others = [entry(stream, version, 10**6 + version) for version in range(1, len(entries) + 1)]
-    changed = {
+    piece = piece_of(log, 1, len(pointers))
+    found = [*cast("Sequence[Sequence[Entry]]", piece.entries)]
+    place = data.draw(st.integers(0, len(found) - 1))
+    (stream, first, _), entries = piece.spans[place], found[place]
+    versions = range(first, first + len(entries))
+    positions = [p.position for p in pointers if p.stream == stream]
+    others = StreamId("stranger", "1")
+    found[place] = {
         "missing": entries[1:],
-        "elsewhere": others,
+        "elsewhere": [entry(stream, version, 10**6 + version) for version in versions],
         "twice": [*entries, entries[0]],
-        "another stream": others[:0],
+        "later": [entry(stream, v + 1, p) for v, p in zip(versions, positions, strict=True)],
+        "another stream": [entry(others, v, p) for v, p in zip(versions, positions, strict=True)],
+        "changed": [(name, [*fields[:5], b"{}", *fields[6:]]) for name, fields in entries],
     }[wrong]
-    parts[place] = Part(stream, 0, changed)
-    if wrong == "another stream":
-        stranger = StreamId("stranger", "1")
-        versions = [r.version for r in parse_entries(stream, 0, entries)]
-        positions = [r.position for r in parse_entries(stream, 0, entries)]
-        moved = [entry(stranger, *at) for at in zip(versions, positions, strict=True)]
-        parts.append(Part(stranger, 0, moved))
-        piece.ends.append((b"stranger/1", 1, len(moved)))
+    piece.entries = found
 
-    assert in_order(piece, parts) is None
+    with pytest.raises(CorruptStore):
+        read_piece(0, piece)
