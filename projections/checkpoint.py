@@ -25,6 +25,9 @@ class Checkpoints:
     checkpoint may have moved or not, and only a new lease tells.
     """
 
+    # The events of a step should find room in the processor's cache.
+    together = 2
+
     def __init__(self, store: EventStore, projection: str, wire: Wire) -> None:
         self._keys = store.keys
         self._log = store.identity.uuid

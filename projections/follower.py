@@ -61,7 +61,13 @@ class Follower:
             note_failure=self._ledger.note_failure,
             first_seat=first_seat,
         )
-        self._reader = Reader(store, self._group, self._holding.held, settings.batch)
+        self._reader = Reader(
+            store,
+            self._group,
+            self._holding.held,
+            settings.batch,
+            in_turn=self._ledger.together,
+        )
         self._advance = Advance(store, projection, self._ledger, settings)
         self._retries = Retries(store, projection, self._ledger, settings)
         self._look_at = 0.0

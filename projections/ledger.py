@@ -17,7 +17,12 @@ class Ledger(Protocol):
 
     Every method raises ConnectionLost, StoreUnavailable or ServerRefused when an answer is lost:
     then the checkpoint may have moved or not, and only a new lease tells.
+
+    Attributes:
+        together: how many partitions move best with one commit, while there is much to do.
     """
+
+    together: int
 
     async def take(self, leases: Sequence[Lease]) -> Mapping[int, WhenceError]:
         """Begin to work under leases that were just acquired, fencing off all earlier owners.

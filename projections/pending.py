@@ -1,5 +1,6 @@
 """The operations of many events as one write for each row, in a form that comes to the same."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -25,13 +26,11 @@ class Pending:
     """Row operations that are not written yet, at most one for each row."""
 
     def __init__(self) -> None:
-        self._rows: dict[Table, dict[Key, RowOperation]] = {}
+        self._rows: defaultdict[Table, dict[Key, RowOperation]] = defaultdict(dict)
 
     def take(self, operation: RowOperation) -> bool:
         """Add an operation; False if what is pending has to be written before it."""
-        rows = self._rows.get(operation.table)
-        if rows is None:
-            rows = self._rows[operation.table] = {}
+        rows = self._rows[operation.table]
         before = rows.get(operation.key)
         if before is not None:
             merged = _merged(before, operation)
@@ -56,7 +55,7 @@ class Pending:
                         writes.updates[key] = operation.values
                     case Delete():
                         writes.deletes[key] = None
-        self._rows = {}
+        self._rows.clear()
         return found
 
 
@@ -65,11 +64,10 @@ def _merged(before: RowOperation, after: RowOperation) -> RowOperation | None:
 
     An update needs its row, so what comes after one says nothing about whether it was there.
     """
+    kind = type(before)
+    if type(after) is Update and (kind is Put or kind is Update):  # most are; `match` takes longer
+        return kind(before.table, before.key, {**before.values, **after.values})
     match before, after:
-        case Put(table, key, row), Update():
-            return Put(table, key, {**row, **after.values})
-        case Update(table, key, row), Update():
-            return Update(table, key, {**row, **after.values})
         case Put(), Add():
             values = _added(before.values, after.amounts)
             missing = after.amounts.keys() - before.values.keys()

@@ -17,9 +17,6 @@ from whence.store.wire import seen
 # Reads that are under way, or wait for their turn, while what came before is applied. Of one alone
 # the server would have sent all before the next is asked for.
 _AHEAD = 2
-# Partitions that are read together while any is behind: the events of all these reads should find
-# room in the processor's cache, and none waits long for its turn.
-_IN_TURN = 2
 
 Arrived = Mapping[int, Sequence[Pointer] | CorruptStore]
 
@@ -40,15 +37,23 @@ class Reader:
     Args:
         held: their leases, as they come and go.
         most: of a partition, how many entries are read together.
+        in_turn: how many partitions are read together while any is behind.
     """
 
     def __init__(
-        self, store: EventStore, group: Group, held: Mapping[int, Lease], most: int
+        self,
+        store: EventStore,
+        group: Group,
+        held: Mapping[int, Lease],
+        most: int,
+        *,
+        in_turn: int,
     ) -> None:
         self._store = store
         self._group = group
         self._held = held
         self._most = most
+        self._in_turn = in_turn
         self._count = most
         self._behind: set[int] = set()  # the last read from it was full
         self._heard: set[int] = set()
@@ -113,7 +118,7 @@ class Reader:
         if not self._behind:
             return leases
         first = self._next if self._next < len(active) else 0
-        self._next = first + _IN_TURN
+        self._next = first + self._in_turn
         return {lease.partition: lease for lease in active[first : self._next]}
 
     def _read_ahead(self, active: Sequence[Lease]) -> None:

@@ -36,6 +36,9 @@ class SqlLedger:
     that whoever asks for them needs no database.
     """
 
+    # A transaction waits for the disk once, however much is in it.
+    together = 4
+
     def __init__(self, store: EventStore, projection: Projector, wire: Wire) -> None:
         assert isinstance(projection, SqlProjection), "every other one is in Redis"
         self._name = projection.name

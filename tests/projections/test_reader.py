@@ -45,7 +45,7 @@ class Desk:
         self.wire = store.address.wire()
         self.group = Group(store, "tally", 50)
         self.leases = Leases(store, "tally", "me", 60_000, self.wire)
-        self.reader = Reader(store, self.group, self.held, MOST)
+        self.reader = Reader(store, self.group, self.held, MOST, in_turn=2)
         self.seen: dict[int, list[int]] = {}
 
     async def take(self, partitions: Sequence[int], position: int = 0) -> None:
