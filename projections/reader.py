@@ -1,7 +1,6 @@
 """What comes next in the feeds of one projection, read so that it follows on."""
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,17 +13,13 @@ from whence.store.eventstore import EventStore
 from whence.store.feed import Piece, Pointer, check_contiguous
 from whence.store.wire import seen
 
-# Reads that are under way, or wait for their turn, while what came before is applied. Of one alone
-# the server would have sent all before the next is asked for.
-_AHEAD = 2
-
 Arrived = Mapping[int, Sequence[Pointer] | CorruptStore]
 
 
 class _Read(NamedTuple):
     """A read ahead of its turn: under which leases, and what it brings."""
 
-    leases: dict[int, Lease]
+    leases: Mapping[int, Lease]
     arrived: "asyncio.Task[Arrived]"
 
 
@@ -58,7 +53,7 @@ class Reader:
         self._behind: set[int] = set()  # the last read from it was full
         self._heard: set[int] = set()
         self._next = 0
-        self._ahead: deque[_Read] = deque()
+        self._ahead: _Read | None = None
 
     async def read(
         self, active: Sequence[Lease], *, wait: bool
@@ -70,23 +65,23 @@ class Reader:
         Raises:
             ConnectionLost, StoreUnavailable, ServerRefused: no answer.
         """
-        if self._ahead:
-            leases, arrived = self._ahead.popleft()
-            found = await arrived
-        else:
+        if self._ahead is None:
             leases = self._turn(active)
             found = await self._arrived(list(leases), wait=wait and not self._behind)
+        else:
+            leases, arrived = self._ahead
+            found = await arrived
+            self._ahead = None
         following = await self._following(leases, found)
         if self._behind:
-            while len(self._ahead) < _AHEAD:
-                self._read_ahead(active)
-            await anyio.lowlevel.checkpoint()  # so the requests are sent before the work begins
+            self._read_ahead(active)
+            await anyio.lowlevel.checkpoint()  # so it is sent before the work begins
         return following
 
     @property
     def coming(self) -> set[int]:
         """The partitions that are read ahead now."""
-        return {partition for read in self._ahead for partition in read.leases}
+        return set() if self._ahead is None else {*self._ahead.leases}
 
     def quiet(self, active: Sequence[Lease]) -> list[Lease]:
         """Those from which nothing has come since this was asked last, nor is on its way."""
@@ -95,13 +90,14 @@ class Reader:
 
     async def settle(self) -> None:
         """Wait until nothing is under way that the server might still take out of the group."""
-        if self._ahead:
-            await asyncio.wait([read.arrived for read in self._ahead])
+        if self._ahead is not None:
+            await asyncio.wait([self._ahead.arrived])
 
     def forget(self) -> None:
         """Drop what was read ahead; the group stands behind it, and has to be set back."""
-        while self._ahead:
-            self._ahead.pop().arrived.cancel()
+        if self._ahead is not None:
+            self._ahead.arrived.cancel()
+            self._ahead = None
 
     def less(self) -> None:
         """Read less at once: a reply may have been too large to arrive in time."""
@@ -125,7 +121,7 @@ class Reader:
         leases = self._turn(active)
         task = asyncio.create_task(self._loaded(list(leases)))
         task.add_done_callback(seen)  # it may be dropped
-        self._ahead.append(_Read(leases, task))
+        self._ahead = _Read(leases, task)
 
     async def _loaded(self, partitions: Sequence[int]) -> Arrived:
         """As ``_arrived``, and the events have come with their pointers."""
@@ -151,9 +147,9 @@ class Reader:
         pieces: list[tuple[Lease, Sequence[Pointer]]] = []
         errors: dict[int, WhenceError] = {}
         for partition, pointers in found.items():
-            lease = leases.get(partition)
-            if lease is None or lease.halted or self._held.get(partition) is not lease:
-                continue  # lost, halted or set back since
+            lease = leases[partition]
+            if lease.halted or self._held.get(partition) is not lease:
+                continue  # halted, lost or taken anew since
             if isinstance(pointers, CorruptStore):
                 errors[partition] = pointers
                 continue
@@ -167,8 +163,6 @@ class Reader:
 
     async def _read_again(self, lease: Lease) -> Mapping[int, WhenceError]:
         """Set the group back after a gap: another reader may have moved it. Is the log in order?"""
-        for read in self._ahead:  # there is the same gap before it
-            read.leases.pop(lease.partition, None)
         try:
             await self._store.pointers(lease.partition, after=lease.position, limit=self._count)
         except CorruptStore as error:
