@@ -64,9 +64,11 @@ def _merged(before: RowOperation, after: RowOperation) -> RowOperation | None:
 
     An update needs its row, so what comes after one says nothing about whether it was there.
     """
-    kind = type(before)
-    if type(after) is Update and (kind is Put or kind is Update):  # most are; `match` takes longer
-        return kind(before.table, before.key, {**before.values, **after.values})
+    if type(after) is Update:  # most are, and `match` takes its time
+        if type(before) is Put:
+            return Put(before.table, before.key, {**before.values, **after.values})
+        if type(before) is Update:
+            return Update(before.table, before.key, {**before.values, **after.values})
     match before, after:
         case Put(), Add():
             values = _added(before.values, after.amounts)

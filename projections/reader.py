@@ -19,7 +19,7 @@ Arrived = Mapping[int, Sequence[Pointer] | CorruptStore]
 class _Read(NamedTuple):
     """A read ahead of its turn: under which leases, and what it brings."""
 
-    leases: Mapping[int, Lease]
+    leases: dict[int, Lease]
     arrived: "asyncio.Task[Arrived]"
 
 

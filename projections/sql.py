@@ -100,7 +100,7 @@ class Shape:
         self._others.add(names)
 
     def _values(self, values: Values) -> Key:
-        key = tuple([values[name] for name in self._key])
+        key = tuple(map(values.__getitem__, self._key))
         if None in key:
             raise ValueError(f"no part of the key of {self._table.name} can be None")
         return key

@@ -1,21 +1,26 @@
 """Writing to the tables of a SQL view: one upsert, update or delete for many rows at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, func
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, func, literal_column
 
 from whence.projections.batch import Step
 from whence.projections.database import Upsert, upsert
 from whence.projections.generation import Generation
 from whence.projections.pending import Pending, Writes
 from whence.projections.sql import Add, Execute, Key
+from whence.projections.sqlprepared import Prepared, Row, Write
 from whence.store.errors import InvalidRow
 
 # In front of a key column's name where a statement sets columns as well.
 _KEY = "whence_key_"
 
-Rows = Mapping[Key, Mapping[str, Any]]
+# Written out, so that each parameter of a statement is one of the row.
+_ZERO: ColumnElement[Any] = literal_column("0")
+
+Rows = Mapping[Key, Row]
 
 
 class SqlWriter:
@@ -62,16 +67,30 @@ class _Statements:
         self._where = [column == bindparam(_KEY + column.key) for column in table.primary_key]
         self._delete = table.delete().where(*self._where)
         self._update = table.update().where(*self._where)
+        # By what they do, and the columns that the rows have: handlers name the same ones again.
+        self._prepared: dict[tuple[str, frozenset[str]], Prepared] = {}
 
     def write(self, connection: Connection, writes: Writes) -> None:
         if writes.deletes:
-            connection.execute(self._delete, [self._named(key) for key in _sorted(writes.deletes)])
+            keys = [self._named(key) for key in _sorted(writes.deletes)]
+            self._run(connection, "delete", lambda: self._delete, keys)
         for keyed in _alike(writes.puts):
             rows = [row for _, row in keyed]
-            connection.execute(self._put(connection), rows)
+            self._run(connection, "put", lambda: self._put(connection), rows)
         self._add(connection, writes.adds)
         for keyed in _alike(writes.updates):
             self._change(connection, keyed)
+
+    def _run(
+        self, connection: Connection, kind: str, make: Callable[[], Write], rows: Sequence[Row]
+    ) -> int:
+        """Run a statement for rows with the same columns; returns how many it has found or made."""
+        names = frozenset(rows[0])
+        prepared = self._prepared.get((kind, names))
+        if prepared is None:
+            prepared = Prepared(make(), list(names), connection.dialect)
+            self._prepared[kind, names] = prepared
+        return prepared.run(connection, rows)
 
     def _put(self, connection: Connection) -> Upsert:
         """Sets the whole row: columns that are not given get the table's default."""
@@ -85,27 +104,30 @@ class _Statements:
         )
 
     def _add(self, connection: Connection, adds: Mapping[Key, Add]) -> None:
-        by_columns: dict[frozenset[str], dict[Key, Mapping[str, Any]]] = {}
+        by_columns: dict[frozenset[str], dict[Key, Row]] = {}
         for key, add in adds.items():
             row = {**dict(zip(self._key, key, strict=True)), **add.start, **add.amounts}
             by_columns.setdefault(frozenset(add.amounts), {})[key] = row
         for columns, rows in by_columns.items():
-            insert = upsert(connection, self._table)
-            statement = insert.on_conflict_do_update(
-                index_elements=self._key_columns(),
-                set_={
-                    name: func.coalesce(self._table.columns[name], 0) + insert.excluded[name]
-                    for name in sorted(columns)
-                },
-            )
+            kind = f"add to {','.join(sorted(columns))}"
             for keyed in _alike(rows):
-                connection.execute(statement, [row for _, row in keyed])
+                alike = [row for _, row in keyed]
+                self._run(connection, kind, partial(self._sum, connection, columns), alike)
 
-    def _change(
-        self, connection: Connection, keyed: Sequence[tuple[Key, Mapping[str, Any]]]
-    ) -> None:
+    def _sum(self, connection: Connection, columns: Iterable[str]) -> Upsert:
+        """Adds to these columns, from 0 where there is nothing."""
+        insert = upsert(connection, self._table)
+        return insert.on_conflict_do_update(
+            index_elements=self._key_columns(),
+            set_={
+                name: func.coalesce(self._table.columns[name], _ZERO) + insert.excluded[name]
+                for name in sorted(columns)
+            },
+        )
+
+    def _change(self, connection: Connection, keyed: Sequence[tuple[Key, Row]]) -> None:
         rows = [{**self._named(key), **row} for key, row in keyed]
-        found = connection.execute(self._update, rows).rowcount
+        found = self._run(connection, "update", lambda: self._update, rows)
         if found != len(rows):
             raise InvalidRow(
                 self._projection,
@@ -125,9 +147,9 @@ def _sorted(keys: Iterable[Key]) -> list[Key]:
     return sorted(keys, key=repr)
 
 
-def _alike(rows: Rows) -> list[list[tuple[Key, Mapping[str, Any]]]]:
+def _alike(rows: Rows) -> list[list[tuple[Key, Row]]]:
     """Rows with the same columns together, for a statement each."""
-    found: dict[frozenset[str], list[tuple[Key, Mapping[str, Any]]]] = {}
+    found: dict[frozenset[str], list[tuple[Key, Row]]] = {}
     for key in _sorted(rows):
         row = rows[key]
         found.setdefault(frozenset(row), []).append((key, row))
