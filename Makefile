@@ -19,6 +19,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
+FUZZ := .venv/.fuzz
 
 .PHONY: run test check bench bench-peers faults docs clean
 
@@ -42,7 +43,7 @@ bench: $(READY)
 bench-peers: $(READY) $(PEERS)
 	@$(BIN)/python -m bench.peers
 
-faults: $(READY)
+faults: $(READY) $(FUZZ)
 	@$(BIN)/python -m tests.faults.campaign $(if $(SEED),--seed $(SEED)) --part $(PART) --only '$(ONLY)'
 
 docs:
@@ -55,6 +56,11 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -q pip
 	@$(BIN)/python -m pip install -q -c constraints.txt 'pip>=25.1'
 	@$(BIN)/python -m pip install -q -c constraints.txt -e . --group dev
+	@touch $@
+
+# Where there is no fuzzer for this Python or platform, its fault says so.
+$(FUZZ): pyproject.toml constraints.txt | $(READY)
+	@$(BIN)/python -m pip install -q -c constraints.txt --group fuzz || true
 	@touch $@
 
 # The peers' packages stay out of the environment that everything else runs in.

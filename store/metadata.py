@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from whence.store.errors import InvalidEvent
+from whence.store.errors import CorruptStore, InvalidEvent, shown
 
 
 class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,4 +75,10 @@ def encode_metadata(metadata: Metadata) -> bytes:
 
 
 def decode_metadata(data: bytes) -> Metadata:
-    return _decoder.decode(data) if data else NO_METADATA
+    """The inverse of ``encode_metadata``. Raises CorruptStore for what it has not written."""
+    if not data:
+        return NO_METADATA
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise CorruptStore(f"the metadata of an event is {shown(data)}: {error}") from error

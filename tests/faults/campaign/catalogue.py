@@ -2,6 +2,7 @@
 
 from tests.faults.campaign import (
     differential,
+    fuzz,
     kills,
     mutations,
     naive,
@@ -22,6 +23,7 @@ FAULTS: tuple[Fault, ...] = (
     differential.FAULT,
     *naive.FAULTS,
     *suites.FAULTS,
+    fuzz.FAULT,
     mutations.FAULT,
     # Last, for it goes on for as long as there is time.
     seeds.FAULT,
