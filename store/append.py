@@ -234,6 +234,12 @@ def _refusal(append: Append, word: object, one: object, two: object) -> Exceptio
                 f"{moment(int(last)).isoformat()}: occurred_at never goes back within a stream",
                 field="occurred_at",
             )
+        case b"shortened", _:
+            return CorruptStore(
+                f"{append.stream} has given version {append.expected + 1} before, and that event "
+                "is gone: somebody has deleted it, so nothing can be appended; restore the log "
+                "from a backup"
+            )
         case b"refused", bytes(message):
             return ServerRefused(f"to append to {append.stream}", message.decode())
         case _:

@@ -30,8 +30,11 @@
 --                                               for what follows on from a refused append
 --   backwards last                              occurred lies before the stream's last event
 --   refused   message                           the key holds no stream
+--   shortened                                   the version was given before: its event is gone
 --
--- All checks come before the first write: Lua has no rollback.
+-- All checks come before the first write, for Lua has no rollback, but for one: that the last events
+-- of a stream were deleted shows only when it takes no other in their place. Nothing of that append
+-- is written then, and the positions of those behind it move up.
 
 -- Looked up for each append, and a global takes twice as long.
 local ARGV, KEYS = ARGV, KEYS
@@ -237,7 +240,8 @@ local function check(number, at, first, count, memory)
     return 'refused', 'the feed of its partition is no stream'
   end
   accepted[#accepted + 1] = { key = key, feed = feed, at = at, first = first, count = count,
-    version = expected, position = position, occurred = head.occurred, memory = memory }
+    version = expected, position = position, occurred = head.occurred, memory = memory,
+    number = number }
   head.version, head.occurred = expected + count, last
   positions[feed] = position + count
   if memory then
@@ -272,25 +276,50 @@ local function metadata_in(text)
   end
 end
 
+-- By stream: it is shortened. By feed: so many positions that were counted on are not taken.
+local shortened, free
+local function give_up(append)
+  shortened, free = shortened or {}, free or {}
+  shortened[append.key] = true
+  free[append.feed] = (free[append.feed] or 0) + append.count
+  answer(append.number, 'shortened')
+end
+
+-- How many of its events there are to write.
+local function left_of(append)
+  if shortened[append.key] then
+    give_up(append)
+    return 0
+  end
+  append.position = append.position - (free[append.feed] or 0)
+  answers[(append.number - 1) * ANSWER + 3] = append.position + 1
+  return append.count
+end
+
 for i = 1, #accepted do
   local append = accepted[i]
   local name, command = ARGV[append.at + 1], ARGV[append.at + 4]
   local occurred = append.occurred
   local e = append.first
-  for n = 1, append.count do
+  for n = 1, shortened and left_of(append) or append.count do
     local version, position = append.version + n, append.position + n
     occurred = moment_in(ARGV[e + 4], occurred)
     local sum = ARGV[e + 5] + version + position + occurred
     local checksum = (sum + 2147483648) % 4294967296 - 2147483648 -- signed: half the bytes
     version, position = string.format('%d', version), string.format('%d', position)
-    redis.call('XADD', append.key, '0-' .. version,
+    local id = '0-' .. version
+    local added = redis.pcall('XADD', append.key, id,
       't', ARGV[e], 's', ARGV[e + 1], 'd', ARGV[e + 2], 'c', command,
       'o', occurred == now and now_text or string.format('%.0f', occurred),
       'p', position, 'k', checksum, metadata_in(ARGV[e + 3]))
+    if added ~= id then
+      give_up(append)
+      break
+    end
     redis.call('XADD', append.feed, '0-' .. position, 's', name, 'v', version)
     e = e + FIELDS_PER_EVENT
   end
-  if append.memory then
+  if append.memory and not (shortened and shortened[append.key]) then
     redis.call('SET', append.memory, memories[append.memory], 'PX', ARGV[append.at + 8])
   end
 end

@@ -1,5 +1,7 @@
 """What is said when the server holds something else than what was written."""
 
+from itertools import islice
+
 import pytest
 
 from whence.store.append import Committed, Conflicted
@@ -56,6 +58,34 @@ class Damage(Suite):
 
         assert isinstance(outcome, Committed)
         assert outcome.version == 11
+
+    async def test_a_version_that_is_gone_is_not_given_again(self, store: EventStore) -> None:
+        """The streams beside it have all their events, at positions that follow each other."""
+        await ten_events(store)
+        await store.ask("XDEL", store.keys.stream(account()), "0-10")
+        partition = store.keys.partition(account())
+        names = (account(f"beside-{n}") for n in range(9_999))
+        one, two = islice((s for s in names if store.keys.partition(s) == partition), 2)
+
+        outcomes = await store.append_many(
+            [
+                append_of(one, 0, Opened("ann"), Deposited(1)),
+                append_of(account(), 9, Deposited(9), after_us=1),
+                append_of(account(), 10, Deposited(10), after_us=1),
+                append_of(two, 0, Opened("bob")),
+            ]
+        )
+
+        assert isinstance(outcomes[0], Committed)
+        assert isinstance(outcomes[1], CorruptStore)
+        assert "has given version 10 before, and that event is gone" in str(outcomes[1])
+        assert isinstance(outcomes[2], CorruptStore)
+        assert isinstance(outcomes[3], Committed)
+        assert (outcomes[0].position, outcomes[3].position) == (11, 13)
+        assert await store.head(account()) == 9
+        assert await store.feed_head(partition) == 13
+        assert [record.position async for record in store.read(one)] == [11, 12]
+        assert [record.position async for record in store.read(two)] == [13]
 
     async def test_a_missing_position_is_not_given_again(self, store: EventStore) -> None:
         await ten_events(store)
