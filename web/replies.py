@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,8 @@ from whence.store.recorded import Recorded, moment
 
 _encode = msgspec.json.Encoder().encode
 _EMPTY = msgspec.Raw(b"{}")
+# Commands that were stored by one call have one moment, and are answered one after the other.
+_moment = lru_cache(maxsize=16)(moment)
 
 # Headers as ASGI has them, under lower-case names.
 RawHeaders = list[tuple[bytes, bytes]]
@@ -53,7 +56,7 @@ class CommandReply(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, receipt: Receipt) -> "CommandReply":
-        occurred_at = moment(receipt.occurred_at_us)
+        occurred_at = _moment(receipt.occurred_at_us)
         events = [
             DecidedEvent(type(event).__name__, version, occurred_at, event)
             for event, version in zip(receipt.events, receipt.versions, strict=True)
