@@ -114,19 +114,19 @@ async def wait_until_seen(
     """
     wanted = {n: position for n, position in positions.items() if position > 0}
     reached: dict[int, int] = {}
+    n = next(iter(wanted), 0)
     with anyio.move_on_after(timeout_s):
         while True:
-            reached |= await _positions(store, projection, wanted)
-            wanted = {n: position for n, position in wanted.items() if reached[n] < position}
-            if not wanted:
+            reached = await _positions(store, projection, wanted)
+            behind = [n for n, position in wanted.items() if reached[n] < position]
+            if not behind:
                 return
             # Of all that are behind one is enough: to ask for each would hold up those who work.
-            n = next(iter(wanted))
+            n = behind[0]
             while reached[n] < wanted[n]:
                 await anyio.sleep(_LOOK_EVERY)
                 reached |= await _positions(store, projection, {n: wanted[n]})
-    n = next(iter(wanted))
-    raise ViewBehind(projection.name, n, wanted[n], reached.get(n, 0), timeout_s)
+    raise ViewBehind(projection.name, n, wanted.get(n, 0), reached.get(n, 0), timeout_s)
 
 
 async def wait_until_caught_up(
