@@ -31,6 +31,14 @@ class Fleet:
         assert not any(codes), f"a commander process ended with {codes}"
         return [slot for slot, code in enumerate(codes) if code is None]
 
+    def begun(self) -> list[int]:
+        """The running slots whose process has sent something in this life."""
+        return [slot for slot in self.running() if self._has_sent(self._orders[slot].name)]
+
+    def _has_sent(self, name: str) -> bool:
+        path = self._folder / name
+        return path.exists() and path.stat().st_size > 0
+
     def lines(self) -> int:
         """How many lines of history all processes have written so far."""
         for path in self._folder.iterdir():
