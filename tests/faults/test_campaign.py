@@ -17,15 +17,23 @@ def scale(folder: Path) -> Scale:
     return Scale(0.05, 7, folder)
 
 
+def ran_here(fault: Fault, folder: Path) -> Seen:
+    """What is seen of it; the test is skipped where the fault is, as without a C compiler."""
+    seen = fault.run(scale(folder))
+    if seen.skipped:
+        pytest.skip(seen.skipped)
+    return seen
+
+
 @pytest.mark.parametrize("fault", naive.FAULTS, ids=lambda fault: fault.name)
 def test_what_a_team_would_write_loses_doubles_or_reorders_events(
     fault: Fault, tmp_path: Path
 ) -> None:
-    assert fault.run(scale(tmp_path)).harmed > 0
+    assert ran_here(fault, tmp_path).harmed > 0
 
 
 def test_a_log_that_was_cut_keeps_what_was_acknowledged(tmp_path: Path) -> None:
-    seen = power.FAULT.run(scale(tmp_path))
+    seen = ran_here(power.FAULT, tmp_path)
     assert seen.broken == ()
     assert seen.times > 1
 
@@ -37,7 +45,7 @@ def test_a_log_that_lost_what_was_synced_is_found_out(
         return synced_by(moment, syncs) // 2
 
     monkeypatch.setattr(power, "synced_by", half)
-    assert power.FAULT.run(scale(tmp_path)).broken != ()
+    assert ran_here(power.FAULT, tmp_path).broken != ()
 
 
 def test_fakeredis_answers_as_valkey_does(tmp_path: Path) -> None:
