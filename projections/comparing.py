@@ -13,6 +13,8 @@ from whence.store.eventstore import EventStore
 
 log = logging.getLogger("whence.projections")
 
+# Characters of what is in the way.
+_LONGEST = 500
 # After these it is tried again; others are what a person has to know.
 _AGAIN = (LeaseLost, ServerRefused, StoreUnavailable)
 
@@ -81,12 +83,17 @@ class Comparing:
         except _AGAIN:
             raise
         except WhenceError as error:
-            return Compared(number, failure=str(error))
+            return Compared(number, failure=_text(error))
         except Exception as error:  # a row may be anything, and the worker has other things to do
             log.exception("%s cannot be compared", new.name)
-            return Compared(number, failure=f"{type(error).__name__}: {error}")
+            return Compared(number, failure=f"{type(error).__name__}: {_text(error)}")
         return Compared(number, comparison)
 
     def _new(self, found: Generations) -> Projector:
         assert found.wish is not None, "it was looked whether there is one"
         return self._projection.generation(found.wish.number)
+
+
+def _text(error: Exception) -> str:
+    """What it says, as text for JSON: an error may quote half a surrogate pair."""
+    return str(error)[:_LONGEST].encode(errors="backslashreplace").decode()
