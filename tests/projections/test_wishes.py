@@ -178,7 +178,7 @@ async def found_of(store: EventStore, number: int) -> Compared:
 
 async def test_what_agrees_goes_live_after_the_comparison(store: EventStore) -> None:
     await some_history(store)
-    async with working(store):
+    async with working(store), working(store):
         await wait_until_caught_up(store, counts)
         await want(store, "rebuild", 1, "compare")
         await until(store, lambda found: found.live == 2)
