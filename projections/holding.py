@@ -86,7 +86,7 @@ class Holding:
 
     def active(self, busy: Collection[int] = ()) -> list[Lease]:
         """Those that may be worked on, without the ``busy`` ones."""
-        return [x for n, x in self.held.items() if x.active and n not in busy]
+        return [x for n, x in self.held.items() if x.active and not x.leaving and n not in busy]
 
     # Getting partitions
 
@@ -108,8 +108,9 @@ class Holding:
     async def look(self, busy: Collection[int] = ()) -> list[Lease]:
         """Take and give back partitions until all workers have their share; returns what was taken.
 
-        Those that are ``busy`` stay as they are until the next look, so what is given back stands
-        at its last commit. What has ended, or was halted for long enough, is begun anew.
+        Those that are ``busy`` stay until they are not, so what is given back stands at its last
+        commit; ``leaving`` asks for that. What has ended, or was halted for long enough, is begun
+        anew.
         """
         for number, lease in list(self.held.items()):
             if not (lease.active or self._halts.waiting(number)):
@@ -119,6 +120,8 @@ class Holding:
             if owners[lease.partition] != self._owner:
                 self._lost(lease)
         move = self._share.move(owners, workers, time.monotonic())
+        for lease in self.held.values():
+            lease.leaving = lease.partition in move.give
         await self._give([number for number in move.give if number not in busy])
         own = {number for number, owner in owners.items() if owner == self._owner}
         wanted = (own | set(move.take)) - set(move.give) - self.held.keys()

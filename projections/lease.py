@@ -27,6 +27,7 @@ class Lease:
     ``log`` is the uuid of the store that the view was made from. ``ends_at`` is a reading of
     ``time.monotonic()``, in seconds: the worker stops before it, and the epoch would stop it then.
     ``halted`` is for good: the partition is tried again under a new lease, with all its checks.
+    ``leaving`` is one that another worker is to have, as soon as what is under way has ended.
     ``fence`` is the epoch in the database of a SQL view, which counts its own.
     """
 
@@ -37,6 +38,7 @@ class Lease:
     log: str
     ends_at: float
     halted: bool = False
+    leaving: bool = False
     parked: dict[StreamId, Note] = field(default_factory=dict[StreamId, Note])
     skipped: set[Skipped] = field(default_factory=set[Skipped])
     fence: int = 0

@@ -53,7 +53,8 @@ class SqlWriter:
         self._flush(connection, pending)
 
     def _flush(self, connection: Connection, pending: Pending) -> None:
-        for table, writes in pending.clear().items():
+        # In one order for all workers, as the rows are: or two of them could wait for each other.
+        for table, writes in sorted(pending.clear().items(), key=_name):
             self._tables[table].write(connection, writes)
 
 
@@ -140,6 +141,10 @@ class _Statements:
 
     def _key_columns(self) -> list[Any]:
         return list(self._table.primary_key)
+
+
+def _name(found: tuple[Table, Writes]) -> str:
+    return found[0].name
 
 
 def _sorted(keys: Iterable[Key]) -> list[Key]:

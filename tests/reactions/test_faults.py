@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import anyio
 import pytest
@@ -17,15 +18,19 @@ from tests.reactions.domain import (
     Clerk,
     Deadlines,
     Ticket,
+    TicketTouched,
     clerk,
     deadlines,
     domain,
     entries,
     handled,
+    named,
     reacting,
     until,
 )
-from whence import Runtime
+from whence import Recorded, Runtime
+from whence.projections.status import owner_counts
+from whence.reactions import Reaction, Then, reacts
 from whence.reactions.checkpoint import Checkpoints
 from whence.reactions.status import timer_counts
 from whence.store.embedded import EmbeddedServer
@@ -155,6 +160,35 @@ class TestAWorkerThatSleeps:
             assert sorted(found) == sorted(set(found))
             assert {"1", "3"} <= set(found)
         assert await versions(store, "ticket") == dict.fromkeys(TICKETS, 3)
+
+
+class Restless(Reaction):
+    """Each touch of a ticket leads to the next one, so no partition is ever quiet."""
+
+    rests: ClassVar[bool] = False
+
+    @reacts(TicketTouched)
+    def touched(self, event: TicketTouched, record: Recorded, then: Then) -> None:
+        if not self.rests:
+            then.send(Ticket.touch, record.id)
+
+
+class TestAWorkerThatIsNeverDone:
+    async def test_gives_a_second_one_its_half(
+        self, store: EventStore, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        half = store.keys.partitions // 2
+        async with reacting(store, Restless):
+            for id_ in TICKETS:
+                await runtime.send(Ticket.touch, id_)
+            async with reacting(store, Restless):
+                await until(
+                    store,
+                    lambda found: sorted(owner_counts(found).values()) == [half, half],
+                    named(Restless),
+                )
+                monkeypatch.setattr(Restless, "rests", True)
+                await handled(store, named(Restless))
 
 
 class TestALostReply:

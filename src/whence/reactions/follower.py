@@ -180,9 +180,9 @@ class Follower:
         tasks.start_soon(self._work, lease, pointers)
 
     async def _work(self, lease: Lease, pointers: Sequence[Pointer]) -> None:
-        """Do what there is to do in a partition, until it is quiet."""
+        """Do what there is to do in a partition, until it is quiet or to be given back."""
         try:
-            while lease.active:
+            while lease.active and not lease.leaving:
                 stream = self._retries.due(lease)
                 if stream is not None:
                     await self._retries.step(lease, stream)
