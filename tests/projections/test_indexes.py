@@ -24,7 +24,7 @@ from tests.projections.domain import (
     record,
     working,
 )
-from tests.projections.test_rebuild import raw
+from tests.projections.stored import raw
 from tests.store.servers import EVERYWHERE
 from whence.projections.generations import generations, outdated
 from whence.projections.indexes import TEXT_BYTES, Indexes, encode_value, split

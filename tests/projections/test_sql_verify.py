@@ -17,7 +17,7 @@ from tests.projections.domain import (
     working,
 )
 from tests.projections.sqldomain import cities, metadata, model, only, parcels, rows
-from tests.projections.test_rebuild import writing
+from tests.projections.stored import writing
 from whence.projections.comparison import MOST, Comparison, Difference
 from whence.projections.database import Database, parse_url
 from whence.projections.generations import generations

@@ -4,9 +4,11 @@ import anyio
 import pytest
 
 from tests.projections.domain import (
+    NEWER,
     QUICK,
     CountRow,
     Counts,
+    Doubled,
     Sent,
     Weighed,
     counts,
@@ -17,7 +19,7 @@ from tests.projections.domain import (
     view_of,
     working,
 )
-from tests.projections.test_rebuild import NEWER, Doubled, writing
+from tests.projections.stored import writing
 from whence.projections.comparison import MOST, Comparison, Difference
 from whence.projections.generations import generations
 from whence.projections.projection import Projector
