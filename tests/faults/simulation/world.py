@@ -216,10 +216,8 @@ class World:
         if self.plan.rolls_back:
             # A view may stand at the new head by chance, until a worker has looked at its anchor.
             await asyncio.sleep(3 * LEASE_MS / 1000)
-        # What was sent before the view was mended may still be under way, or its sender paused.
-        if self.plan.parks:
-            # What was sent before all was calm may still come.
-            await asyncio.sleep(LATE[1])
+        # What was sent before all was calm may still come, an event too, or its sender is paused.
+        await asyncio.sleep(LATE[1])
         give_up = self.loop.time() + VIEWS_WITHIN
         while True:
             found = await status(store, self.tally)
