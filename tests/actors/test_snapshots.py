@@ -4,7 +4,6 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
-from types import new_class
 from typing import Any, Self
 
 import pytest
@@ -13,15 +12,15 @@ from hypothesis import strategies as st
 
 from tests.actors.domain import Counted, Counter, Labelled, model
 from tests.store.domain import NOON
-from whence import Aggregate, Event, Runtime, command, replace
+from whence import Aggregate, Runtime, command, replace
 from whence.actors import load as loading
 from whence.actors.history import state_at
 from whence.actors.load import load
 from whence.actors.model import WriteModel
-from whence.actors.snapshot import FIELDS, Snapshot, SnapshotCodec, Unfit
+from whence.actors.snapshot import FIELDS, Snapshot, SnapshotCodec
 from whence.actors.snapshots import MAX_WAITING, Snapshots
 from whence.store.append import Append, NewEvent
-from whence.store.errors import InvalidDomain, StreamGap, StreamNotFound
+from whence.store.errors import StreamGap, StreamNotFound
 from whence.store.eventstore import EventStore, open_store
 from whence.store.ids import CommandIds, StreamId
 from whence.store.recorded import microseconds
@@ -338,57 +337,6 @@ class Loose(Aggregate[Counted]):
 loose = WriteModel([Loose])
 
 
-class TestFingerprint:
-    def test_the_same_class_has_the_same_one(self) -> None:
-        assert SnapshotCodec(Counter, KIND.events).fingerprint == KIND.snapshots.fingerprint
-
-    def test_every_declared_change_of_the_state_changes_it(self) -> None:
-        class Base(Aggregate[Counted], type_name="c"):
-            total: int = 0
-
-        class NewApply(Aggregate[Counted], type_name="c", state_version=2):
-            total: int = 0
-
-        class NewField(Aggregate[Counted], type_name="c"):
-            total: int = 0
-            more: int = 0
-
-        class NewType(Aggregate[Counted], type_name="c"):
-            total: float = 0
-
-        class NewDefault(Aggregate[Counted], type_name="c"):
-            total: int = 1
-
-        class NewName(Aggregate[Counted], type_name="d"):
-            total: int = 0
-
-        classes: list[type[Aggregate[Any]]] = [
-            Base,
-            NewApply,
-            NewField,
-            NewType,
-            NewDefault,
-            NewName,
-        ]
-        assert len({SnapshotCodec(cls).fingerprint for cls in classes}) == len(classes)
-
-    def test_state_versions_start_at_one(self) -> None:
-        with pytest.raises(InvalidDomain, match="cannot have state version 0"):
-
-            class Zeroth(Aggregate[Counted], state_version=0):  # pyright: ignore[reportUnusedClass]
-                pass
-
-    def test_a_state_that_json_cannot_describe_is_allowed_and_has_no_snapshots(self) -> None:
-        class Odd(Aggregate[Counted]):
-            seen: type = int
-
-        kind = WriteModel([Odd]).aggregate("odd")
-        snapshot = Snapshot(StreamId("odd", "1"), 1, 0, Odd())
-
-        assert isinstance(kind.snapshots.encode(snapshot), Unfit)
-        assert kind.snapshots.decode(snapshot.stream, [b"1", b"", b"0", b"{}", b"0"]) is None
-
-
 events_of_any_kind = st.lists(
     st.one_of(
         st.builds(Counted, st.just(1), st.integers(-9, 9)),
@@ -425,13 +373,3 @@ def _folds(events: list[Counted | Labelled]) -> Iterator[Counter]:
     for event in events:
         state = state.apply(event)
         yield state
-
-
-def test_a_new_schema_version_of_an_event_makes_another_fingerprint() -> None:
-    """With a new version comes an upcaster, and old events are read otherwise than before."""
-    first = new_class("Counted", (Event,), {"version": 1})
-    second = new_class("Counted", (Event,), {"version": 2})
-
-    fingerprints = [SnapshotCodec(Counter, events).fingerprint for events in ([first], [second])]
-
-    assert fingerprints[0] != fingerprints[1]

@@ -49,14 +49,8 @@ def orders(valkey_url: str, namespace: str, tmp_path: Path) -> Orders:
 async def test_a_field_that_the_older_release_does_not_know_is_passed_over(orders: Orders) -> None:
     with release("tests.faults.domain", orders, OLD), release(wider.__name__, orders, NEW):
         history = await all_done(orders)
-        async with open_store(orders.url, namespace=orders.namespace) as store:
-            await caught_up(store, domain.model)
-            log = await log_of(store)
-            found = check(same_for_both(history), as_both_see_it(log))
-            rows = await find(store, read_model(domain.model).projection("tally"), limit=100)
+        log = await checked(orders, history, domain.model)
 
-    assert found == [], f"seed {orders.seed}: {report(found)}"
-    assert dict(rows.rows) == folded(log)
     by = outcomes(history)
     assert by[OLD]["unavailable"] == by[NEW]["unavailable"] == 0
     assert min(by[OLD]["ok"], by[NEW]["ok"]) > COMMANDS // 6
@@ -68,14 +62,8 @@ async def test_a_form_that_the_older_release_cannot_read_harms_nothing(orders: O
         with release("tests.faults.domain", orders, OLD):
             history = await all_done(orders)
         # The older one has ended, and what its worker has parked is applied by the newer one.
-        async with open_store(orders.url, namespace=orders.namespace) as store:
-            await caught_up(store, newer.model)
-            log = await log_of(store)
-            found = check(same_for_both(history), as_both_see_it(log))
-            rows = await find(store, read_model(newer.model).projection("tally"), limit=100)
+        await checked(orders, history, newer.model)
 
-    assert found == [], f"seed {orders.seed}: {report(found)}"
-    assert dict(rows.rows) == folded(log)
     by = outcomes(history)
     assert by[NEW]["unavailable"] == 0
     assert by[OLD]["unavailable"] > 0
@@ -117,6 +105,18 @@ async def caught_up(store: EventStore, model: WriteModel) -> None:
     async with asyncio.timeout(60):
         while any(each.lag or each.parked or each.failure for each in await status(store, tally)):
             await asyncio.sleep(0.05)
+
+
+async def checked(orders: Orders, history: History, model: WriteModel) -> Log:
+    """The log, which the history and the view of that release agree with."""
+    async with open_store(orders.url, namespace=orders.namespace) as store:
+        await caught_up(store, model)
+        log = await log_of(store)
+        rows = await find(store, read_model(model).projection("tally"), limit=100)
+    found = check(same_for_both(history), as_both_see_it(log))
+    assert found == [], f"seed {orders.seed}: {report(found)}"
+    assert dict(rows.rows) == folded(log)
+    return log
 
 
 def outcomes(history: History) -> dict[int, Counter[str]]:
