@@ -48,7 +48,7 @@ async def _run(scale: Scale) -> Seen:
     broken: list[str] = []
     times, exact, known = scale.of(CUTS, 4), 0, 0
     for number in range(times):
-        moment = chance.randint(syncs[0].at, syncs[-1].at)
+        moment = chance.randint(_first_answer(history), syncs[-1].at)
         synced = synced_by(moment, syncs)
         # What was not synced may be there or not, and may end anywhere.
         cut = synced if number % 2 == 0 else chance.randint(synced, whole)
@@ -79,6 +79,11 @@ async def _filled(data: Path, path: Path, scale: Scale) -> None:
                 os.kill(server.pid, signal.SIGKILL)
     finally:
         await asyncio.to_thread(server.stop)
+
+
+def _first_answer(history: History) -> int:
+    """When it was given: a power loss before it has nothing to lose."""
+    return min(at.at for _, at in history.attempts if at is not None)
 
 
 def _known_at(history: History, moment: int) -> History:
