@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 
 from whence.actors.capacity import Capacity
 from whence.actors.fold import fold
-from whence.actors.groupcommit import GroupCommit, Outcomes
+from whence.actors.groupcommit import GroupCommit
 from whence.actors.load import Loaded, load
 from whence.actors.metrics import Meters
 from whence.actors.model import AggregateType, AnyAggregate
@@ -20,6 +20,7 @@ from whence.actors.settle import settle
 from whence.actors.snapshot import Snapshot
 from whence.actors.snapshots import Snapshots
 from whence.store.append import Append, Committed, Conflicted, Duplicate, Outcome, last_checksum
+from whence.store.appender import Outcomes
 from whence.store.errors import (
     Conflict,
     OutcomeUnknown,

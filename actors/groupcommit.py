@@ -4,14 +4,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
 
 import msgspec
 
 from whence.actors.metrics import Histogram
 from whence.store.append import Append, Outcome, size_of
+from whence.store.appender import Deliver, Outcomes
 from whence.store.errors import OutcomeUnknown, StoreUnavailable
 from whence.store.eventstore import EventStore
+from whence.store.wire import settle
 
 # Two calls under way keep both this process and the server busy; see ARCHITECTURE.md.
 CALLS_UNDER_WAY = 2
@@ -21,16 +22,10 @@ MAX_BYTES_PER_CALL = 4_000_000
 # Fewer rows than this are not divided: a call has a price of its own.
 MIN_SHARE = 32
 
-# The outcomes of a row in its order, or the error that all of the call had.
-Outcomes = Sequence[Outcome | Exception] | Exception
-
 
 class _Waiting(msgspec.Struct, frozen=True):
     row: Sequence[Append]
-    done: Callable[[Outcomes], None]
-
-
-_Call = asyncio.Future[list[Outcome | Exception]]
+    done: Deliver
 
 
 class GroupCommit:
@@ -53,11 +48,10 @@ class GroupCommit:
         self._held = held
         self._lanes: dict[int, _Lane] = {}
 
-    def submit(self, row: Sequence[Append], done: Callable[[Outcomes], None]) -> None:
+    def submit(self, row: Sequence[Append], done: Deliver) -> None:
         """Append a row of one stream, each append following on from the last, in the next group.
 
-        ``done`` is called from the event loop with what ``EventStore.append_many`` returns for the
-        row, or with the error that it raises.
+        ``done`` gets the outcomes of the row in its order, or the error that all of the call had.
         """
         number = self._store.lane(row[0].stream)
         lane = self._lanes.get(number)
@@ -67,17 +61,10 @@ class GroupCommit:
 
     async def append(self, row: Sequence[Append]) -> Sequence[Outcome | Exception]:
         """``submit``, and wait. Raises like ``EventStore.append_many``."""
-        outcomes: asyncio.Future[Outcomes] = asyncio.get_running_loop().create_future()
-
-        def done(found: Outcomes) -> None:
-            if not outcomes.done():  # nobody may be waiting any more
-                outcomes.set_result(found)
-
-        self.submit(row, done)
-        found = await outcomes
-        if isinstance(found, Exception):
-            raise found
-        return found
+        outcomes: asyncio.Future[list[Outcome | Exception]]
+        outcomes = asyncio.get_running_loop().create_future()
+        self.submit(row, partial(settle, outcomes))
+        return await outcomes
 
 
 class _Lane:
@@ -87,42 +74,40 @@ class _Lane:
         self._store = store
         self._call_appends = call_appends
         self._waiting: deque[_Waiting] = deque()
-        self._under_way: set[_Call] = set()  # what is a task is held weakly by the event loop
+        self._under_way = 0
         self._begins = False  # soon, when all who have something to send have come
 
     def submit(self, waiting: _Waiting, *, at_once: bool) -> None:
-        self._waiting.append(waiting)
+        """``at_once``: all commands of this process are in this row, so nothing else is here."""
         if at_once:
-            self._send_groups()
-        elif not self._begins:
+            self._send([waiting])
+            return
+        self._waiting.append(waiting)
+        if not self._begins:
             self._begins = True
             asyncio.get_running_loop().call_soon(self._send_groups)
 
     def _send_groups(self) -> None:
         self._begins = False
-        while self._waiting and len(self._under_way) < CALLS_UNDER_WAY:
+        while self._waiting and self._under_way < CALLS_UNDER_WAY:
             self._send(self._next_group())
 
     def _send(self, group: list[_Waiting]) -> None:
         appends = [append for waiting in group for append in waiting.row]
         self._call_appends.add(len(appends))
-        call = asyncio.ensure_future(self._store.append_many(appends))
-        self._under_way.add(call)
-        call.add_done_callback(partial(self._answered, group))
+        self._under_way += 1
+        self._store.submit(appends, partial(self._answered, group))
 
-    def _answered(self, group: list[_Waiting], call: _Call) -> None:
-        self._under_way.discard(call)
-        if call.cancelled():  # the program ends
-            return
-        error = cast("Exception | None", call.exception())
-        if isinstance(error, (OutcomeUnknown, StoreUnavailable)):
-            self._give_up(error)
+    def _answered(self, group: list[_Waiting], outcomes: Outcomes) -> None:
+        self._under_way -= 1
+        if isinstance(outcomes, (OutcomeUnknown, StoreUnavailable)):
+            self._give_up(outcomes)
         # First the next group: the server works on it while this process works on these answers.
         self._send_groups()
         start = 0
         for waiting in group:
             end = start + len(waiting.row)
-            _tell(waiting, error or call.result()[start:end])
+            _tell(waiting, outcomes if isinstance(outcomes, Exception) else outcomes[start:end])
             start = end
 
     def _next_group(self) -> list[_Waiting]:
@@ -131,7 +116,7 @@ class _Lane:
         When no call is under way, two halves go out one after the other: this process then works on
         the answers to the first while the server works on the second.
         """
-        free = CALLS_UNDER_WAY - len(self._under_way)
+        free = CALLS_UNDER_WAY - self._under_way
         share = max(len(self._waiting) // free, MIN_SHARE)
         group = [self._waiting.popleft()]
         if not self._waiting:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from whence.store.wire import (
     ServerError,
     SocketWire,
     Wire,
-    seen,
+    settle,
 )
 
 # Seconds. How long an append is repeated until its outcome is known.
@@ -33,7 +33,9 @@ RESOLVE_FOR = 15.0
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.5
 
-_Outcomes = asyncio.Future[list[Outcome | Exception]]
+# One outcome per append, or the error that all of the call had; and who takes them.
+Outcomes = list[Outcome | Exception] | Exception
+Deliver = Callable[[Outcomes], None]
 
 
 class Appender:
@@ -52,52 +54,56 @@ class Appender:
         # The event loop holds tasks only weakly.
         self._resolving: set[asyncio.Task[list[Outcome | Exception]]] = set()
 
-    def append(self, appends: Sequence[Append]) -> Awaitable[list[Outcome | Exception]]:
-        """Make the appends in one call; answers and raises as ``EventStore.append_many``.
+    def submit(self, appends: Sequence[Append], deliver: Deliver) -> None:
+        """Make the appends in one call, and tell ``deliver`` what became of them.
 
-        Where a connection to one server is open, nearly always, it is sent before this returns, and
-        what is awaited is a future that the answer fills. Only what goes wrong takes a task.
+        Where a connection to one server is open, nearly always, the call is sent before this
+        returns, and ``deliver`` is called as its answer is read. Only what goes wrong takes a task.
         """
         call = append_call(self._keys, appends)
         give_up = time.monotonic() + self._resolve_for
         if isinstance(self._wire, SocketWire) and self._durability.wait is None:
-            outcomes: _Outcomes = asyncio.get_running_loop().create_future()
-            deliver = partial(self._delivered, appends, call, give_up, outcomes)
-            if self._wire.post(evalsha(call, self._wire), deliver):
-                return outcomes
-        return self._resolved(appends, call, give_up)
+            answered = partial(self._answered, appends, call, give_up, deliver)
+            if self._wire.post(evalsha(call, self._wire), answered):
+                return
+        self._resolve(self._resolved(appends, call, give_up), deliver)
 
-    def _delivered(
+    async def append(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
+        """``submit``, and wait; answers and raises as ``EventStore.append_many``."""
+        outcomes: asyncio.Future[list[Outcome | Exception]]
+        outcomes = asyncio.get_running_loop().create_future()
+        self.submit(appends, partial(settle, outcomes))
+        return await outcomes
+
+    def _answered(
         self,
         appends: Sequence[Append],
         call: ScriptCall,
         give_up: float,
-        outcomes: _Outcomes,
+        deliver: Deliver,
         found: list[Reply] | ConnectionLost,
     ) -> None:
-        if outcomes.done():  # nobody waits any more
-            return
         if isinstance(found, ConnectionLost) or isinstance(found[0], ServerError):
             in_doubt = isinstance(found, ConnectionLost)
-            again = self._resolved(appends, call, give_up, in_doubt=in_doubt)
-            task = asyncio.create_task(again)
-            self._resolving.add(task)
-            task.add_done_callback(partial(self._resolve, outcomes))
+            self._resolve(self._resolved(appends, call, give_up, in_doubt=in_doubt), deliver)
         else:
-            outcomes.set_result(parse_answers(self._keys, appends, found[0]))
+            deliver(parse_answers(self._keys, appends, found[0]))
 
     def _resolve(
-        self, outcomes: _Outcomes, task: "asyncio.Task[list[Outcome | Exception]]"
+        self, outcomes: Coroutine[None, None, list[Outcome | Exception]], deliver: Deliver
+    ) -> None:
+        task = asyncio.create_task(outcomes)
+        self._resolving.add(task)
+        task.add_done_callback(partial(self._resolved_by, deliver))
+
+    def _resolved_by(
+        self, deliver: Deliver, task: "asyncio.Task[list[Outcome | Exception]]"
     ) -> None:
         self._resolving.discard(task)
-        if outcomes.done():
-            seen(task)
-        elif task.cancelled():
-            outcomes.cancel()
-        elif (error := task.exception()) is not None:
-            outcomes.set_exception(error)
-        else:
-            outcomes.set_result(task.result())
+        if task.cancelled():  # the program ends
+            return
+        error = cast("Exception | None", task.exception())
+        deliver(task.result() if error is None else error)
 
     async def _resolved(
         self,

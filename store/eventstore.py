@@ -2,13 +2,13 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 from whence.store.address import Address
 from whence.store.append import Append, Outcome, check_append
-from whence.store.appender import RESOLVE_FOR, Appender
+from whence.store.appender import RESOLVE_FOR, Appender, Deliver
 from whence.store.durability import FSYNC, RELAXED, Durability, Promise
 from whence.store.errors import (
     CommandIdReused,
@@ -73,7 +73,15 @@ class EventStore:
             raise outcome
         return outcome
 
-    def append_many(self, appends: Sequence[Append]) -> Awaitable[list[Outcome | Exception]]:
+    def submit(self, appends: Sequence[Append], deliver: Deliver) -> None:
+        """``append_many`` without a future, for appends of one lane that were checked before.
+
+        ``deliver`` is called from the event loop with what ``append_many`` would return, or with
+        the error that it would raise.
+        """
+        self._appender.submit(appends, deliver)
+
+    async def append_many(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
         """Make many appends in one call, in a Cluster one per partition; each stands for itself.
 
         A lost answer is resolved here: the same command ids are sent again at the same versions,
@@ -97,13 +105,13 @@ class EventStore:
         for append in appends:
             check_append(append)
         if not self.address.spread:
-            return self._appender.append(appends)
+            return await self._appender.append(appends)
         lanes: dict[int, list[int]] = {}
         for place, append in enumerate(appends):
             lanes.setdefault(self.lane(append.stream), []).append(place)
         if len(lanes) <= 1:
-            return self._appender.append(appends)
-        return self._apart(appends, list(lanes.values()))
+            return await self._appender.append(appends)
+        return await self._apart(appends, list(lanes.values()))
 
     async def _apart(
         self, appends: Sequence[Append], lanes: Sequence[Sequence[int]]

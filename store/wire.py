@@ -9,13 +9,15 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import RedisError
 
 from whence.store.errors import ServerRefused, StoreUnavailable
+
+T = TypeVar("T")
 
 Arg = str | bytes | int
 Command = tuple[Arg, ...]
@@ -186,10 +188,11 @@ class _Line(asyncio.Protocol):
             self._waiters.popleft().deliver(ConnectionLost(reason))
 
 
-def _settle(future: asyncio.Future[list[Reply]], found: list[Reply] | ConnectionLost) -> None:
+def settle(future: asyncio.Future[T], found: T | Exception) -> None:
+    """Give a caller what it waits for, or the error."""
     if future.done():  # the caller may have gone; its replies still come
         return
-    if isinstance(found, ConnectionLost):
+    if isinstance(found, Exception):
         future.set_exception(found)
     else:
         future.set_result(found)
@@ -254,7 +257,7 @@ class SocketWire:
 
     async def _exchange(self, line: _Line, commands: Sequence[Command]) -> list[Reply]:
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        line.send(b"".join(map(_pack, commands)), len(commands), partial(_settle, future))
+        line.send(b"".join(map(_pack, commands)), len(commands), partial(settle, future))
         return await future
 
     async def _new_line(self) -> _Line:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.calls import submitting
 from whence.store.append import Append, Outcome
 from whence.store.eventstore import EventStore
 
@@ -22,7 +23,7 @@ class Gate:
         self._open = asyncio.Event()
         self._open.set()
         self._came = asyncio.Condition()
-        monkeypatch.setattr(store, "append_many", self._pass)
+        monkeypatch.setattr(store, "submit", submitting(self._pass))
 
     async def _pass(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
         async with self._came:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.actors.domain import Counted, Counter, model
 from tests.actors.gate import Gate
+from tests.calls import submitting
 from whence import Rejected, Runtime
 from whence.actors.plan import Job
 from whence.actors.receipt import Receipt
@@ -71,7 +72,7 @@ async def test_a_command_is_decided_at_most_so_often(
     async with Runtime(store, model, max_attempts=attempts) as runtime:
         await runtime.send(Counter.count, "1")
         with monkeypatch.context() as patched:
-            patched.setattr(store, "append_many", too_late)
+            patched.setattr(store, "submit", submitting(too_late))
             with pytest.raises(Conflict, match=f"each of the {attempts} times") as caught:
                 await runtime.send(Counter.count, "1")
 

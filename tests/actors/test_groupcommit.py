@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 
+from tests.calls import submitting
 from tests.store.domain import Opened, append_of
 from whence.actors.groupcommit import GroupCommit
 from whence.actors.metrics import COUNTS, Histogram
 from whence.store.append import Append, Committed, Outcome
+from whence.store.appender import Deliver
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 
@@ -16,7 +18,10 @@ class Gated(EventStore):
 
     gate: asyncio.Event
 
-    async def append_many(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
+    def submit(self, appends: Sequence[Append], deliver: Deliver) -> None:
+        submitting(self._appended)(appends, deliver)
+
+    async def _appended(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
         await self.gate.wait()
         return [Committed(1, 1, 0) for _ in appends]
 
@@ -49,7 +54,10 @@ class Divided(EventStore):
     def lane(self, stream: StreamId) -> int:
         return ord(stream.id[0])
 
-    async def append_many(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
+    def submit(self, appends: Sequence[Append], deliver: Deliver) -> None:
+        submitting(self._appended)(appends, deliver)
+
+    async def _appended(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
         assert len({append.stream for append in appends}) == 1
         if appends[0].stream.id == "stuck":
             await self.gate.wait()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.actors.domain import Counted, Counter, model
+from tests.calls import submitting
 from whence import Rejected, Runtime
 from whence.actors.receipt import Receipt
 from whence.actors.request import CommandRequest
@@ -207,7 +208,7 @@ async def test_nobody_is_refused_on_an_old_state_before_a_repeated_command(
         await gate.wait()
         return outcomes
 
-    monkeypatch.setattr(runtime.store, "append_many", slow)
+    monkeypatch.setattr(runtime.store, "submit", submitting(slow))
     async with asyncio.TaskGroup() as tasks:
         first = tasks.create_task(posted(runtime, planned("c-0", lambda _: Counted(0, 0))))
         async with open_store(url, namespace=namespace) as store, Runtime(store, model) as other:

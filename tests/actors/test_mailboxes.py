@@ -11,6 +11,7 @@ import pytest
 
 from tests.actors.domain import Counter, model
 from tests.actors.gate import Gate
+from tests.calls import submitting
 from whence import Runtime
 from whence.actors.actor import MAX_ROW
 from whence.actors.deadline import Deadline
@@ -324,7 +325,7 @@ class TestAnErrorOfMany:
         async def away(appends: Sequence[Append]) -> list[Outcome | Exception]:
             raise OutcomeUnknown("an append", "no answer") from TimeoutError("slow")
 
-        monkeypatch.setattr(store, "append_many", away)
+        monkeypatch.setattr(store, "submit", submitting(away))
         await first
         errors = await asyncio.gather(*waiting, return_exceptions=True)
 

@@ -1,14 +1,16 @@
 """What a runtime counts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from tests.actors.domain import Counter, model
+from tests.calls import submitting
 from whence import Rejected, Runtime
 from whence.actors.metrics import Distribution, Histogram, TypeMetrics
 from whence.actors.request import CommandRequest
+from whence.store.append import Append, Outcome
 from whence.store.errors import Conflict
 from whence.store.eventstore import EventStore, open_store
 
@@ -85,12 +87,12 @@ async def test_what_waits_in_mailboxes_is_seen(
     gate = asyncio.Event()
     append_many = store.append_many
 
-    async def late(*args: object) -> object:
+    async def late(appends: Sequence[Append]) -> list[Outcome | Exception]:
         await gate.wait()
-        return await append_many(*args)  # type: ignore[arg-type]
+        return await append_many(appends)
 
     await asyncio.gather(*[runtime.send(Counter.count, id_) for id_ in "ab"])
-    monkeypatch.setattr(store, "append_many", late)
+    monkeypatch.setattr(store, "submit", submitting(late))
     sent = [asyncio.create_task(runtime.send(Counter.count, id_)) for id_ in "aaaaabbb"]
     await asyncio.sleep(0)
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 import pytest
 
 from tests.actors.domain import Counter, model
+from tests.calls import submitting
 from whence import Aggregate, Event, Runtime, command, replace
 from whence.actors.model import WriteModel
 from whence.store.append import Append
@@ -95,7 +96,7 @@ class TestNoCommandIsLost:
             return await append_many(appends)
 
         async with Runtime(store, model, max_actors=2, max_bytes=1, idle_for=0.001) as runtime:
-            monkeypatch.setattr(store, "append_many", late)
+            monkeypatch.setattr(store, "submit", submitting(late))
             sent = [asyncio.create_task(runtime.send(Counter.count, str(i))) for i in range(40)]
             await until(lambda: runtime.live_actors == 40)
             gate.set()
@@ -129,7 +130,7 @@ class TestWhoGoes:
             return await append_many(appends)
 
         async with Runtime(store, model, max_actors=60) as runtime:
-            monkeypatch.setattr(store, "append_many", late)
+            monkeypatch.setattr(store, "submit", submitting(late))
             busy = [
                 asyncio.create_task(runtime.send(Counter.count, f"busy-{i}")) for i in range(50)
             ]

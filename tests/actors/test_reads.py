@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.actors.domain import Counter, model
+from tests.calls import submitting
 from whence import Rejected, Runtime
 from whence.actors.history import state_at
 from whence.actors.load import load
@@ -83,7 +84,7 @@ def replies(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> Watched:
 @pytest.fixture
 def appends(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> Watched:
     watched = Watched(store.append_many)
-    monkeypatch.setattr(store, "append_many", watched)
+    monkeypatch.setattr(store, "submit", submitting(watched))
     return watched
 
 
@@ -146,7 +147,7 @@ class TestARead:
             await gate.wait()
             return await append_many(appends)
 
-        monkeypatch.setattr(store, "append_many", late)
+        monkeypatch.setattr(store, "submit", submitting(late))
         sent = asyncio.create_task(runtime.send(Counter.count, "1"))
         await on_its_way.wait()
 

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.actors.domain import Counted, Counter, model
+from tests.calls import submitting
 from tests.store.domain import Opened, append_of
 from whence import Rejected, Runtime
 from whence.actors.request import CommandRequest
@@ -142,7 +143,7 @@ class TestConcurrency:
             return await append_many(appends)
 
         await asyncio.gather(*[runtime.send(Counter.count, str(i)) for i in range(100)])
-        monkeypatch.setattr(store, "append_many", counted)
+        monkeypatch.setattr(store, "submit", submitting(counted))
         await asyncio.gather(*[runtime.send(Counter.count, str(i)) for i in range(100)])
 
         assert calls < 20

@@ -7,6 +7,7 @@ from typing import Self
 
 import pytest
 
+from tests.calls import submitting
 from tests.store.domain import Opened, append_of
 from whence import Aggregate, Event, Runtime, command, replace
 from whence.actors.actor import MAX_ROW
@@ -112,7 +113,7 @@ class TestOneCommand:
             sizes.append(sum(len(append.events) for append in appends))
             return await append_many(appends)
 
-        monkeypatch.setattr(store, "append_many", counted)
+        monkeypatch.setattr(store, "submit", submitting(counted))
         small = [runtime.send(Thing.do, "1") for _ in range(3 * MAX_ROW)]
         large = [runtime.send(Thing.do_often, "2", 400) for _ in range(10)]
         receipts = await asyncio.gather(*small, *large)
@@ -183,7 +184,7 @@ class TestOneServer:
 
         async with Runtime(store, model) as runtime:
             await asyncio.gather(*[runtime.send(Thing.do, str(i)) for i in range(600)])
-            monkeypatch.setattr(store, "append_many", away)
+            monkeypatch.setattr(store, "submit", submitting(away))
             results = await asyncio.gather(
                 *[runtime.send(Thing.do, str(i)) for i in range(600)], return_exceptions=True
             )
@@ -202,7 +203,7 @@ class TestOneServer:
             raise StoreUnavailable("here", "too late")
 
         async with Runtime(store, model) as runtime:
-            monkeypatch.setattr(store, "append_many", silent)
+            monkeypatch.setattr(store, "submit", submitting(silent))
             waiting = asyncio.create_task(runtime.send(Thing.do, "1"))
             await asyncio.sleep(0)
 
@@ -218,7 +219,7 @@ class TestOneServer:
 
         async with Runtime(store, model) as runtime:
             await runtime.send(Thing.do, "1")
-            monkeypatch.setattr(store, "append_many", too_late)
+            monkeypatch.setattr(store, "submit", submitting(too_late))
             with pytest.raises(Conflict, match="each of the 100 times"):
                 await runtime.send(Thing.do, "1")
 

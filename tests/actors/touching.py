@@ -13,6 +13,7 @@ import msgspec
 import uvloop
 
 from tests.actors.domain import Counter, model
+from tests.calls import submitting
 from whence import Runtime
 from whence.cli.running import relax_gc
 from whence.store.append import Append, Committed
@@ -63,7 +64,7 @@ def _without_server(store: EventStore) -> None:
         return [Committed(append.expected + 1, 1, 1_767_225_600_000_000) for append in appends]
 
     setattr(store, "read_many", read_many)  # noqa: B010  # mypy knows a method from an attribute
-    setattr(store, "append_many", append_many)  # noqa: B010
+    setattr(store, "submit", submitting(append_many))  # noqa: B010
 
 
 async def _touch(runtime: Runtime, numbers: range) -> None:

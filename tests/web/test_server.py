@@ -11,10 +11,12 @@ from starlette.applications import Starlette
 from starlette.types import Message, Scope
 
 from examples.orders import domain
+from tests.calls import submitting
 from tests.web.client import PLACE
 from tests.web.serving import serving
 from whence import Runtime
 from whence.store.append import Append, Outcome
+from whence.store.appender import Deliver
 from whence.store.eventstore import EventStore
 from whence.store.ids import StreamId
 from whence.web.app import create_app
@@ -105,10 +107,13 @@ class Gated(EventStore):
         self.gate = asyncio.Event()
         self.stored = asyncio.Event()
 
-    async def append_many(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
+    def submit(self, appends: Sequence[Append], deliver: Deliver) -> None:
+        submitting(self._appended)(appends, deliver)
+
+    async def _appended(self, appends: Sequence[Append]) -> list[Outcome | Exception]:
         self.arrived.set()
         await self.gate.wait()
-        outcomes = await super().append_many(appends)
+        outcomes = await self.append_many(appends)
         self.stored.set()
         return outcomes
 
