@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvloop
+from redis.asyncio import Redis
 
 from bench.commands import AGGREGATES, send_all
 from bench.domain import REFERENCE, Account, Deposited, domain
@@ -16,7 +18,6 @@ from whence.store.append import Append, NewEvent, append_call
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId
 from whence.store.script import ScriptCall, run_scripts
-from whence.store.wire import Wire
 
 CALLERS = 64
 ALONE = 2_000  # commands per round
@@ -28,7 +29,7 @@ DEMANDED_MS = 10.0
 def figures() -> Iterator[Figure]:
     for fsync in ("always", "everysec"):
         with server(fsync) as running:
-            yield uvloop.run(_alone(running.url, fsync))
+            yield from uvloop.run(_alone(running.url, fsync))
             yield uvloop.run(_half_load(running.url, fsync))
 
 
@@ -43,24 +44,46 @@ async def _live(url: str, namespace: str) -> AsyncGenerator[Runtime]:
         yield runtime
 
 
-async def _alone(url: str, fsync: str) -> Figure:
+# Sends one script call and returns what it answers.
+_Send = Callable[[ScriptCall], Awaitable[Any]]
+
+
+async def _alone(url: str, fsync: str) -> list[Figure]:
+    """Against the client that one would write it with, and against the quickest way there is."""
+    wire = Address.parse(url).wire()
+    client = Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
+
+    async def by_client(call: ScriptCall) -> Any:
+        return await client.evalsha(call.script.sha, len(call.keys), *call.keys, *call.args)
+
+    async def by_wire(call: ScriptCall) -> Any:
+        (reply,) = await run_scripts(wire, [call])
+        return reply
+
+    found: list[Figure] = []
     async with _live(url, "alone") as runtime:
-        wire = Address.parse(url).wire()
-        bare = _BareCalls(runtime.store, wire)
-        pair = await compared(lambda: send_all(runtime, 1, ALONE), bare.run)
-        await wire.close()
-    against = "a bare EVALSHA of the append script, one append per call, packed beforehand"
-    return figure(f"latency, 1 caller, {fsync}", pair, "commands/s", against)
+        for send, kind, sender in (
+            (by_client, "client", "redis-py"),
+            (by_wire, "wire", "our wire"),
+        ):
+            bare = _BareCalls(runtime.store, send, kind)
+            pair = await compared(lambda: send_all(runtime, 1, ALONE), bare.run)
+            against = f"a bare EVALSHA by {sender}, one append per call, its arguments at hand"
+            name = f"latency, 1 caller, {fsync}, {sender}"
+            found.append(figure(name, pair, "commands/s", against))
+    await wire.close()
+    await client.aclose()
+    return found
 
 
 class _BareCalls:
     """The same script and the same event, and nothing else: all is prepared before the clock."""
 
-    def __init__(self, store: EventStore, wire: Wire) -> None:
+    def __init__(self, store: EventStore, send: _Send, kind: str) -> None:
         self._store = store
-        self._wire = wire
+        self._send = send
         self._ids = CommandIds()
-        self._streams = [StreamId("bare", str(number)) for number in range(ALONE)]
+        self._streams = [StreamId(kind, str(number)) for number in range(ALONE)]
         self._version = 0
         self._moments = [0] * ALONE
 
@@ -70,7 +93,7 @@ class _BareCalls:
         self._version += 1
         start = time.perf_counter()
         for number, call in enumerate(calls):
-            ((answer, _, _, self._moments[number]),) = await run_scripts(self._wire, [call])
+            answer, _, _, self._moments[number] = await self._send(call)
             assert answer == b"committed", answer
         return ALONE / (time.perf_counter() - start)
 
