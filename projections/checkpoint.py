@@ -169,6 +169,9 @@ class Checkpoints:
 
 def move(lease: Lease, change: Change) -> None:
     """Let a lease stand where its checkpoint does after a commit of this change."""
+    if change.position == lease.position:
+        lease.epoch += 1
+        lease.fence += 1
     lease.position = change.position
     lease.anchor = change.anchor
     for stream, note in change.notes.items():

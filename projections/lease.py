@@ -23,6 +23,7 @@ RELEASE = Script.read(_LUA / "release.lua")
 class Lease:
     """A partition that this worker owns for now, and the checkpoint of its view.
 
+    ``epoch`` is higher for each owner, and after each commit that leaves the position as it is.
     ``parked`` are the sequences that wait, ``skipped`` the events that a person has skipped.
     ``log`` is the uuid of the store that the view was made from. ``ends_at`` is a reading of
     ``time.monotonic()``, in seconds: the worker stops before it, and the epoch would stop it then.

@@ -21,7 +21,11 @@ class Mirror(Checkpoints):
     ) -> list[WhenceError | None]:
         """Say where these leases stand, and what their partitions go on without."""
         calls = [self._mirror(lease, notes[lease.partition]) for lease in leases]
-        return await self._run(leases, calls)
+        outcomes = await self._run(leases, calls)
+        for lease, error in zip(leases, outcomes, strict=True):
+            if error is None:
+                lease.epoch += 1
+        return outcomes
 
     def _mirror(self, lease: Lease, notes: Notes) -> ScriptCall:
         kinds = (self._keys.checkpoint, self._keys.parked, self._keys.skipped)

@@ -20,7 +20,11 @@ _MOVE = (
         checkpoints.c.position == bindparam("old"),
         checkpoints.c.epoch == bindparam("fence"),
     )
-    .values(position=bindparam("next"), anchor=bindparam("stand"))
+    .values(
+        position=bindparam("next"),
+        anchor=bindparam("stand"),
+        epoch=bindparam("fence_after"),
+    )
 )
 
 
@@ -99,6 +103,8 @@ class SqlStanding:
                 "number": lease.partition,
                 "old": lease.position,
                 "fence": lease.fence,
+                # As in Redis: no commit leaves both as they are.
+                "fence_after": lease.fence + (change.position == lease.position),
                 "next": change.position,
                 "stand": change.anchor,
             }

@@ -1,4 +1,4 @@
-"""What the program sends to a script, and what the script's header says that it gets."""
+"""What the program sends to a script: the header says what, and it may arrive once more."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from whence.store.eventstore import EventStore
 from whence.store.script import Script
-from whence.store.wire import Arg, Command, Reply
+from whence.store.wire import Arg, Command, Reply, Wire
 
 # Keys and arguments.
 Heard = tuple[list[Arg], list[Arg]]
@@ -41,6 +41,25 @@ class Listening:
                 end = 2 + int(words[1])
                 self.heard[self._names[str(words[0])]] = (words[2:end], words[end:])
         return await self._wire.call(commands)
+
+
+class Echo:
+    """A wire that remembers all that is written to a checkpoint through it."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.knows_shebang = wire.knows_shebang
+        self.each = wire.each
+        self.close = wire.close
+        self._heard: list[Command] = []
+
+    async def call(self, commands: Sequence[Command]) -> list[Reply]:
+        self._heard += [c for c in commands if c[0] == "EVALSHA" and ":cp:" in str(c[3])]
+        return await self._wire.call(commands)
+
+    async def again(self) -> list[Reply]:
+        """What the server says to all of it, in the order in which it was sent."""
+        return await self._wire.call(self._heard)
 
 
 def named(script: Path, part: str) -> list[str]:

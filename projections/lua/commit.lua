@@ -18,6 +18,8 @@
 --   committed
 --   fenced epoch position                       where the checkpoint is; nothing was written
 --
+-- A commit that leaves the position as it is takes the epoch on by one, as the caller does: so each
+-- moves either, and none is applied a second time, by whomever it is repeated.
 -- A note and a record get the server's time in front, in microseconds; a note keeps its first one.
 -- All checks come before the first write: Lua has no rollback. The rows come before the checkpoint,
 -- so a view that is not a hash refuses the first of them.
@@ -73,5 +75,8 @@ in_chunks('ZREM', KEYS[6], old, new - 1)
 in_chunks('ZADD', KEYS[6], new, answered - 1)
 in_chunks('HDEL', KEYS[5], answered, #ARGV)
 redis.call('HSET', KEYS[1], 'position', ARGV[3], 'anchor', ARGV[4])
+if ARGV[3] == ARGV[2] then
+  redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+end
 redis.call('HDEL', KEYS[1], 'failure')
 return { 'committed' }

@@ -11,6 +11,8 @@
 -- Answers:
 --   mirrored
 --   fenced epoch position                       where the checkpoint is; nothing was written
+--
+-- It takes the epoch on by one, as the caller does: repeated later, it would take the view back.
 
 local CHUNK = 1000 -- unpack has a limit of some thousands
 
@@ -30,4 +32,5 @@ local skips = 6 + 2 * tonumber(ARGV[5])
 replace(KEYS[2], 6, skips - 1)
 replace(KEYS[3], skips, #ARGV)
 redis.call('HSET', KEYS[1], 'position', ARGV[2], 'anchor', ARGV[3], 'log', ARGV[4])
+redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 return { 'mirrored' }

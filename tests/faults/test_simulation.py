@@ -30,6 +30,11 @@ def check(seed: int) -> None:
         pytest.fail(report(plan, verdict), pytrace=False)
 
 
+# A piece of a parked account whose commit arrives once more when the account has caught up.
+def test_what_a_seed_has_found_stays_mended() -> None:
+    check(10671)
+
+
 def test_a_seed_is_the_same_whenever_it_is_run() -> None:
     alone = [simulate(plan_of(seed)).trace for seed in range(5)]
     assert [simulate(plan_of(seed)).trace for seed in reversed(range(5))][::-1] == alone

@@ -16,6 +16,8 @@
 --   committed
 --   fenced epoch position                       where the checkpoint is; nothing was written
 --
+-- A commit that leaves the position as it is takes the epoch on by one, as the caller does: so each
+-- moves either, and none is applied a second time, by whomever it is repeated.
 -- A note and a record get the server's time in front, in microseconds; a note keeps its first one.
 -- Each key is looked at before the first write, for one of a wrong type ends the script.
 
@@ -60,5 +62,8 @@ for n = answered, #ARGV do
   redis.call('HDEL', KEYS[6], ARGV[n])
 end
 redis.call('HSET', KEYS[1], 'position', ARGV[3], 'anchor', ARGV[4])
+if ARGV[3] == ARGV[2] then
+  redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+end
 redis.call('HDEL', KEYS[1], 'failure')
 return { 'committed' }

@@ -1,0 +1,166 @@
+"""A commit that reaches the server a second time, however much later, changes nothing.
+
+Somebody between worker and server repeats it: the worker has had its answer, and went on.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+
+from tests.listening import Echo
+from tests.projections.domain import Sent, Tally, Weighed, only, parcel, record
+from tests.projections.sqldomain import TallyTable, rows
+from tests.projections.sqldomain import only as only_tables
+from whence.projections.advance import Advance
+from whence.projections.batch import Change
+from whence.projections.lease import Lease, Leases
+from whence.projections.ledger import Ledger, ledger_of
+from whence.projections.notes import Request
+from whence.projections.projection import Projector
+from whence.projections.requests import leave
+from whence.projections.retries import Retries
+from whence.projections.settings import WorkerSettings
+from whence.sql import open_database
+from whence.store.errors import LeaseLost
+from whence.store.eventstore import EventStore
+from whence.store.wire import Reply
+
+STREAM = parcel(1)
+TALLIES = "SELECT id, seen, chain FROM tallies"
+# An event at a time, and nothing is tried again by itself.
+SETTINGS = WorkerSettings(batch=1, attempts=1)
+
+
+class Hands:
+    """The steps of a worker, one by one, in the partition of the parcel."""
+
+    def __init__(self, store: EventStore, projection: Projector) -> None:
+        self.echo = Echo(store.address.wire())
+        self.ledger: Ledger = ledger_of(store, projection, self.echo)
+        self.leases: list[Lease] = []
+        self._store = store
+        self._projection = projection
+
+    async def follow(self) -> None:
+        """Take the partition, and apply what its feed holds."""
+        leases = Leases(self._store, self._projection.name, "one", 60_000, self.echo)
+        self.leases = await leases.acquire([self._store.keys.partition(STREAM)])
+        assert await self.ledger.take(self.leases) == {}
+        (lease,) = self.leases
+        advance = Advance(self._store, self._projection, self.ledger, SETTINGS)
+        while pointers := await self._store.pointers(lease.partition, after=lease.position):
+            assert (await advance.apply([(lease, pointers)]))[1] == {}
+
+    async def ask(self, action: Literal["retry", "skip"], version: int, by: str = "ann") -> None:
+        request = Request(action, version, by)
+        await leave(self.echo, self._store, self._projection, STREAM, request)
+
+    async def tend(self) -> None:
+        """Do what was asked for, to its end."""
+        retries = Retries(self._store, self._projection, self.ledger, SETTINGS)
+        await retries.look(self.leases)
+        assert retries.running
+        while retries.running:
+            assert await retries.step() == {}
+
+    async def nothing_changes_when_it_is_repeated(self) -> None:
+        before = await self.kept()
+        assert {reply[0] for reply in await self.echo.again()} == {b"fenced"}
+        assert await self.kept() == before
+
+    async def kept(self) -> list[Reply]:
+        """What the server has of the partition."""
+        keys, number, name = self._store.keys, self.leases[0].partition, self._projection.name
+        kinds = (keys.checkpoint, keys.view, keys.parked, keys.skipped, keys.asked)
+        return await self._store.ask_many([("HGETALL", kind(number, name)) for kind in kinds])
+
+    async def close(self) -> None:
+        await self.ledger.close()
+        await self.echo.close()
+
+
+@pytest.fixture
+async def hands(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hands]:
+    """A worker that has parked the three events of the parcel."""
+    monkeypatch.setattr(Tally, "broken", frozenset({STREAM.id}))
+    await record(store, STREAM, Sent("Riga"), Weighed(1), Weighed(2))
+    hands = Hands(store, only(Tally).projection("tally"))
+    await hands.follow()
+    yield hands
+    await hands.close()
+
+
+def mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tally, "broken", frozenset[str]())
+
+
+async def test_a_batch_that_parks(hands: Hands) -> None:
+    await hands.nothing_changes_when_it_is_repeated()
+
+
+async def test_the_pieces_of_a_sequence_that_is_applied_again(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mend(monkeypatch)
+    await hands.ask("retry", 1)
+    await hands.tend()
+    assert (await hands.kept())[2] == []
+    await hands.nothing_changes_when_it_is_repeated()
+
+
+async def test_a_sequence_that_fails_again_and_again(hands: Hands) -> None:
+    for _ in range(3):
+        await hands.ask("retry", 1)
+        await hands.tend()
+    await hands.nothing_changes_when_it_is_repeated()
+
+
+async def test_an_event_that_is_skipped(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    await hands.ask("skip", 1)
+    mend(monkeypatch)
+    await hands.tend()
+    await hands.nothing_changes_when_it_is_repeated()
+
+
+async def test_the_answer_to_a_request_that_came_too_late(hands: Hands) -> None:
+    """It changes nothing but the request, and another one may be there by then."""
+    await hands.ask("skip", 7)
+    await hands.tend()
+    await hands.ask("skip", 1, "bob")
+    await hands.nothing_changes_when_it_is_repeated()
+
+
+async def test_a_sql_view(store: EventStore, sql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is told twice as well: what it fences must mean the same."""
+    monkeypatch.setattr(TallyTable, "broken", frozenset({STREAM.id}))
+    await record(store, STREAM, Sent("Riga"), Weighed(1), Weighed(2))
+    async with open_database(sql_url) as database:
+        projection = only_tables(TallyTable).projector("tally-table")
+        hands = Hands(store, projection.at(database))
+        told = remember(hands.ledger, monkeypatch)
+        await hands.follow()
+        monkeypatch.setattr(TallyTable, "broken", frozenset[str]())
+        await hands.ask("retry", 1)
+        await hands.tend()
+        for change in list(told):
+            (outcome,) = await hands.ledger.commit([change])
+            assert isinstance(outcome, LeaseLost)
+        await hands.nothing_changes_when_it_is_repeated()
+        await hands.close()
+    assert rows(sql_url, TALLIES) == [(STREAM.id, 3, 18)]
+    assert rows(sql_url, "SELECT count(*) FROM whence_parked") == [(0,)]
+
+
+def remember(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Lease, Change]]:
+    """What this ledger is told to commit from now on, each with the lease as it stood then."""
+    told: list[tuple[Lease, Change]] = []
+    commit = ledger.commit
+
+    async def remembering(changes: Sequence[tuple[Lease, Change]]) -> object:
+        told.extend((replace(lease), change) for lease, change in changes)
+        return await commit(changes)
+
+    monkeypatch.setattr(ledger, "commit", remembering)
+    return told
