@@ -1,7 +1,7 @@
 """The gate in front of every address: no request passes that nobody answers for."""
 
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -79,17 +79,20 @@ class SameSite:
         self._app = app
         self._origins = origins
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and self._is_foreign(scope):
-            error = Unauthenticated("pages of other sites cannot send commands without a key")
-            await (await answer_problem(Request(scope), error))(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+            return _refuse(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _is_foreign(self, scope: Scope) -> bool:
         if _BROWSER.isdisjoint(headers_of(scope)):
             return False
         return not (_of_this_site(scope) or _header(scope, b"origin") in self._origins)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    error = Unauthenticated("pages of other sites cannot send commands without a key")
+    await (await answer_problem(Request(scope), error))(scope, receive, send)
 
 
 def _of_this_site(scope: Scope) -> bool:

@@ -23,7 +23,7 @@ _moment = lru_cache(maxsize=16)(moment)
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-class DecidedEvent(msgspec.Struct, frozen=True):
+class DecidedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event that a command has stored."""
 
     type: str
@@ -45,7 +45,7 @@ class MinimalReply(msgspec.Struct, frozen=True):
         return cls(receipt.stream.id, receipt.version, receipt.partition, receipt.position)
 
 
-class CommandReply(msgspec.Struct, frozen=True):
+class CommandReply(msgspec.Struct, frozen=True, gc=False):
     """What a command has done. One that decided nothing has no events and position 0."""
 
     id: str
@@ -148,6 +148,8 @@ class ViewReply(msgspec.Struct, frozen=True):
 class JsonReply(Response):
     """A JSON response whose few headers are written as they are sent, so nothing looks at them."""
 
+    background = None
+
     def __init__(
         self,
         document: object,
@@ -156,13 +158,9 @@ class JsonReply(Response):
         media_type: bytes = b"application/json",
     ) -> None:
         self.status_code = status
-        self.background = None
         self.body = body = _encode(document)
-        self.raw_headers = [
-            (b"content-length", b"%d" % len(body)),
-            (b"content-type", media_type),
-            *headers,
-        ]
+        self.raw_headers = headers
+        headers += ((b"content-length", b"%d" % len(body)), (b"content-type", media_type))
 
 
 def reply(

@@ -1,5 +1,6 @@
 """The trace (W3C Trace Context) to which the present request belongs, for the lines of the log."""
 
+from collections.abc import Awaitable
 from contextvars import ContextVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,12 +31,14 @@ class Traced:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         parent = traceparent(scope) if scope["type"] == "http" else ""
         if not parent:
-            await self._app(scope, receive, send)
-            return
-        token = _current.set(trace_id(parent))
+            return self._app(scope, receive, send)
+        return self._traced(trace_id(parent), scope, receive, send)
+
+    async def _traced(self, trace: str, scope: Scope, receive: Receive, send: Send) -> None:
+        token = _current.set(trace)
         try:
             await self._app(scope, receive, send)
         finally:
