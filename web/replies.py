@@ -146,7 +146,11 @@ class ViewReply(msgspec.Struct, frozen=True):
 
 
 class JsonReply(Response):
-    """A JSON response whose few headers are written as they are sent, so nothing looks at them."""
+    """A JSON response whose few headers are written as they are sent, so nothing looks at them.
+
+    Args:
+        headers: the others; the list becomes the response's own.
+    """
 
     background = None
 
