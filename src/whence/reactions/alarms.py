@@ -68,8 +68,9 @@ class Alarms:
         return self._look_at.get(partition, 0.0)
 
     def expect(self, partition: int, timers: Mapping[TimerId, Timer | None]) -> None:
-        """These timers have been set."""
-        for timer in timers.values():
+        """These timers have been set, or are there no more."""
+        for id_, timer in timers.items():
+            self._failed.pop(id_, None)  # that was another one
             if timer is not None:
                 self._look_by(partition, timer.due_ms)
 
@@ -82,21 +83,35 @@ class Alarms:
             one of TROUBLE: no answer for now, try again.
         """
         partition = lease.partition
-        if time.monotonic() < self.look_at(partition):
-            return
         gate = self._gates.get(partition)
-        if gate is None:
-            found = await self._due(partition)
-            if not found.timers:
+        if gate is None or lease.position < gate.position:
+            if time.monotonic() < self.look_at(partition):
                 return
-            gate = self._gates[partition] = _Gate(found.now_ms, found.head)
-        if lease.position >= gate.position:
+            gate = await self._gate(partition)
+        if gate is not None and lease.position >= gate.position:
             await self._fire_until(lease, gate.until_ms)
             self._gates.pop(partition, None)
 
+    async def _gate(self, partition: int) -> _Gate | None:
+        """The gate as it stands now; None if nothing is due.
+
+        A feed that ends before it was rolled back, and would never come to it.
+        """
+        found = await self._due(partition)
+        if not found.timers:
+            self._gates.pop(partition, None)
+            return None
+        gate = self._gates.get(partition)
+        if gate is None or found.head < gate.position:
+            gate = self._gates[partition] = _Gate(found.now_ms, found.head)
+        self._look_at[partition] = time.monotonic() + self._settings.poll_ms / 1000
+        return gate
+
     async def _due(self, partition: int) -> Due:
         found = await self._checkpoints.due(partition)
-        self._ahead[partition] = found.now_ms / 1000 - time.monotonic()
+        now = time.monotonic()
+        self._ahead[partition] = found.now_ms / 1000 - now
+        self._failed = {id_: at for id_, at in self._failed.items() if at > now}
         if not found.timers:
             self._look_at[partition] = float("inf")
             if found.next_ms is not None:

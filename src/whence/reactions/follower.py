@@ -185,7 +185,8 @@ class Follower:
             while lease.active and not lease.leaving:
                 stream = self._retries.due(lease)
                 if stream is not None:
-                    await self._retries.step(lease, stream)
+                    timers = await self._retries.step(lease, stream)
+                    self._alarms.expect(lease.partition, timers)
                 await self._alarms.fire(lease)
                 pointers = pointers or await self._store.pointers(
                     lease.partition, after=lease.position, limit=self._settings.batch

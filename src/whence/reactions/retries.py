@@ -78,8 +78,8 @@ class Retries:
                 return stream
         return None
 
-    async def step(self, lease: Lease, stream: StreamId) -> None:
-        """Work on a piece of one sequence, and commit it.
+    async def step(self, lease: Lease, stream: StreamId) -> Timers:
+        """Work on a piece of one sequence, and commit it; returns what it has made of timers.
 
         Raises:
             LeaseLost: another worker has come since.
@@ -102,6 +102,7 @@ class Retries:
             )
         if stream not in lease.parked:
             log.info("reaction %s has handled all of %s again", self._name, stream)
+        return timers
 
     async def _change(
         self, lease: Lease, stream: StreamId, note: Note, request: Request | None
