@@ -3,7 +3,7 @@
 import logging
 
 from whence.projections.catchup import catch_up
-from whence.projections.compared import Compared, keep_compared, last_compared
+from whence.projections.compared import Compared, keep_compared
 from whence.projections.generations import Generations
 from whence.projections.projection import Projector
 from whence.projections.settings import WorkerSettings
@@ -53,9 +53,7 @@ class Comparing:
         """
         new = self._new(found)
         workers: list[bytes] = await self._store.ask("HKEYS", self._store.keys.workers(new.name))
-        if min(workers, default=b"") != self._owner.encode():
-            return False
-        return await last_compared(self._store, self._projection, new.number or 1) is None
+        return min(workers, default=b"") == self._owner.encode()
 
     async def run(self, found: Generations) -> None:
         """Compare, and keep what was found; errors are logged or kept."""

@@ -1,11 +1,12 @@
 """One worker and one view: it follows the generations of it as they come and go."""
 
 import logging
+import time
 
 import anyio
 
 from whence.projections.catchup import NEAR, catch_up, follow
-from whence.projections.compared import last_compared
+from whence.projections.compared import Compared, last_compared
 from whence.projections.comparing import Comparing
 from whence.projections.generations import Generations, outdated
 from whence.projections.projection import Projector
@@ -21,6 +22,8 @@ log = logging.getLogger("whence.projections")
 
 # Seconds that the last events may take before a switch; then it is tried again at the next look.
 _PATIENCE = 5.0
+# Seconds for who has given up a generation to delete its keys himself, also in a Cluster.
+_SWEEP_AFTER = 30.0
 
 
 class Keeper:
@@ -46,6 +49,7 @@ class Keeper:
         self._succession = Succession(store, projection)
         self._following: dict[int, anyio.CancelScope] = {}
         self._comparing = Comparing(store, projection, owner, settings)
+        self._left: dict[int, float] = {}  # readings of time.monotonic(), by generation
         self._said = ""  # what was logged last, until it changes
 
     async def run(self) -> None:
@@ -62,9 +66,12 @@ class Keeper:
                         tasks.start_soon(self._follow, number, scope)
                     for number in self._following.keys() - self._ours(found):
                         self._following.pop(number).cancel()
-                    if self._comparing.wanted(found) and await self._comparing.is_ours(found):
+                    wanted = self._comparing.wanted(found)
+                    compared = await self._compared(found)
+                    if wanted and compared is None and await self._comparing.is_ours(found):
                         tasks.start_soon(self._comparing.run, found)
-                    await self._switch(found)
+                    await self._switch(found, compared)
+                    await self._sweep(found)
                 except WhenceError as error:
                     self._say(f"projection {self._projection.name}: {error}")
                 await anyio.sleep(self._settings.poll_ms / 1000)
@@ -128,13 +135,20 @@ class Keeper:
         if wish.then == "compare" and not begun:
             await self._succession.want(Wish("compare", number, wish.by))
 
-    async def _switch(self, found: Generations) -> None:
+    async def _compared(self, found: Generations) -> Compared | None:
+        """What was found of the generation that is to be compared, if one is and it was."""
+        wish = found.wish
+        if wish is None or wish.action != "compare":
+            return None
+        return await last_compared(self._store, self._projection, wish.number)
+
+    async def _switch(self, found: Generations, compared: Compared | None) -> None:
         """Switch to a generation that nobody has to decide on any more, once it has caught up.
 
         The worker does it that has its first partition. Another one may do the same: a script lets
         one of them.
         """
-        number = await self._next(found)
+        number = _next(found, compared)
         if number not in self._ours(found):
             return
         new = self._projection.generation(number)
@@ -149,17 +163,24 @@ class Keeper:
             log.info("projection %s: readers see generation %d now", self._projection.name, number)
             await self._succession.sweep()
 
-    async def _next(self, found: Generations) -> int | None:
-        """The generation that goes live when it has caught up, if any."""
-        wish = found.wish
-        if wish is None:
-            return found.building if found.switcher == "worker" else None
-        if wish.action == "compare":
-            compared = await last_compared(self._store, self._projection, wish.number)
-            return wish.number if compared is not None and compared.agrees else None
-        return wish.number if wish.action in {"switch", "rollback"} else None
+    async def _sweep(self, found: Generations) -> None:
+        """Delete the keys of generations that somebody has given up and was killed."""
+        now = time.monotonic()
+        self._left = {number: self._left.get(number, now) for number in found.dropping}
+        if any(now - since >= _SWEEP_AFTER for since in self._left.values()):
+            await self._succession.sweep()
 
     def _say(self, sentence: str) -> None:
         if sentence and sentence != self._said:
             log.warning("%s", sentence)
         self._said = sentence
+
+
+def _next(found: Generations, compared: Compared | None) -> int | None:
+    """The generation that goes live when it has caught up, if any."""
+    wish = found.wish
+    if wish is None:
+        return found.building if found.switcher == "worker" else None
+    if wish.action == "compare":
+        return wish.number if compared is not None and compared.agrees else None
+    return wish.number if wish.action in {"switch", "rollback"} else None

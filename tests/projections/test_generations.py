@@ -162,6 +162,25 @@ class TestWhatIsDropped:
         assert await raw(store, "counts@2") == {}
         assert await raw(store, "counts@3") == await raw(store, "counts@4") != {}
 
+    async def test_is_swept_by_a_worker_where_who_dropped_it_was_killed(
+        self, store: EventStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("whence.projections.keeper._SWEEP_AFTER", 0.0)
+        async with working(store, only(Counts)):
+            await some_history(store)
+            await wait_until_caught_up(store, counts)
+        await rebuild(store, counts)
+        succession = Succession(store, counts)
+        await succession.begin("person")
+        assert await succession.switch(2, 3) == 3  # and not a step further
+        assert (await succession.look()).dropping == [1]
+        assert await raw(store, "counts") != {}
+        async with working(store, only(Counts)):
+            with anyio.fail_after(20):
+                while (await succession.look()).dropping:
+                    await anyio.sleep(0.01)
+        assert await raw(store, "counts") == {}
+
     async def test_is_not_filled_again_by_a_worker_that_does_not_know(
         self, store: EventStore
     ) -> None:

@@ -27,6 +27,7 @@ from whence.projections.succession import Succession
 from whence.projections.wishes import Action, Then, Wish
 from whence.store.errors import CorruptStore, NoGeneration, RevisionMismatch
 from whence.store.eventstore import EventStore
+from whence.store.wire import Arg, Reply
 
 PARCELS = 40
 
@@ -186,6 +187,31 @@ async def test_what_agrees_goes_live_after_the_comparison(store: EventStore) -> 
     assert compared.agrees
     assert compared.found is not None
     assert compared.found.rows == PARCELS
+
+
+async def test_what_was_found_is_asked_for_once_a_look(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = asked = 0
+    ask, claim = store.ask, Succession.claim
+
+    async def counting(*command: Arg) -> Reply:
+        nonlocal asked
+        asked += command == ("GET", store.keys.compared("counts"))
+        return await ask(*command)
+
+    async def looking(self: Succession) -> Generations:
+        nonlocal looks
+        looks += 1
+        return await claim(self)
+
+    await Succession(store, counts).begin("person")
+    await want(store, "compare", 2)
+    monkeypatch.setattr(store, "ask", counting)
+    monkeypatch.setattr(Succession, "claim", looking)
+    async with working(store, only(Counts)):
+        await until(store, lambda found: found.live == 2)
+    assert 0 < asked <= looks
 
 
 async def test_what_differs_waits_for_a_person(store: EventStore) -> None:
