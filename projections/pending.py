@@ -1,6 +1,5 @@
 """The operations of many events as one write for each row, in a form that comes to the same."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -22,28 +21,47 @@ class Writes(NamedTuple):
     deletes: dict[Key, None]
 
 
+class _Rows(dict[Key, RowOperation]):
+    """What is pending for the rows of one table, whose keys are of the types of the first one."""
+
+    __slots__ = ("types",)
+
+    def __init__(self, first: Key) -> None:
+        super().__init__()
+        self.types = tuple(map(type, first))
+
+
 class Pending:
     """Row operations that are not written yet, at most one for each row."""
 
     def __init__(self) -> None:
-        self._rows: defaultdict[Table, dict[Key, RowOperation]] = defaultdict(dict)
+        self._tables: dict[Table, _Rows] = {}
 
     def take(self, operation: RowOperation) -> bool:
         """Add an operation; False if what is pending has to be written before it."""
-        rows = self._rows[operation.table]
-        before = rows.get(operation.key)
-        if before is not None:
+        key = operation.key
+        rows = self._tables.get(operation.table)
+        if rows is None:
+            rows = self._tables[operation.table] = _Rows(key)
+        before = rows.get(key)
+        if before is None:
+            # 1 and "1" are two keys, and may be one row: then the order of events is what counts.
+            if type(key[0]) is not rows.types[0] or (
+                len(key) > 1 and tuple(map(type, key)) != rows.types
+            ):
+                return False
+        else:
             merged = _merged(before, operation)
             if merged is None:
                 return False
             operation = merged
-        rows[operation.key] = operation
+        rows[key] = operation
         return True
 
     def clear(self) -> dict[Table, Writes]:
         """Everything that is pending, by table; nothing is afterwards."""
         found: dict[Table, Writes] = {}
-        for table, rows in self._rows.items():
+        for table, rows in self._tables.items():
             writes = found[table] = Writes({}, {}, {}, {})
             for key, operation in rows.items():
                 match operation:
@@ -55,7 +73,7 @@ class Pending:
                         writes.updates[key] = operation.values
                     case Delete():
                         writes.deletes[key] = None
-        self._rows.clear()
+        self._tables.clear()
         return found
 
 

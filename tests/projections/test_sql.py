@@ -1,6 +1,7 @@
 """What SQL views do, from the first row on."""
 
 import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table
 
 from tests.projections.domain import (
     QUICK,
@@ -12,11 +13,13 @@ from tests.projections.domain import (
     record,
     working,
 )
-from tests.projections.sqldomain import city_table, model, parcel_table, rows
+from tests.projections.sqldomain import city_table, model, only, parcel_table, rows
+from whence.projections.projection import on
 from whence.projections.rebuild import drop_previous, rebuild, rollback
 from whence.projections.status import wait_until_caught_up
-from whence.sql import open_database
+from whence.sql import Sql, SqlProjection, open_database
 from whence.store.eventstore import EventStore
+from whence.store.recorded import Recorded
 
 PARCELS = "SELECT id, city, grams, delivered, seen FROM parcels ORDER BY id"
 
@@ -29,6 +32,36 @@ async def test_an_event_becomes_a_row_that_plain_sql_finds(store: EventStore, sq
         await record(store, parcel(1), Weighed(310), Lost(), Delivered())
         await wait_until_caught_up(store, parcel_table)
     assert rows(sql_url, PARCELS) == [("1", "Riga", 310, 1, 2)]
+
+
+numbered = Table(
+    "numbered",
+    MetaData(),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("city", String(100)),
+)
+
+
+class Numbered(SqlProjection, tables=[numbered]):
+    """Names the row of a parcel by a number and by a text."""
+
+    @on(Sent)
+    def sent(self, event: Sent, record: Recorded, sql: Sql) -> None:
+        sql.put(numbered, {"id": int(record.id), "city": event.city})
+
+    @on(Delivered)
+    def delivered(self, event: Delivered, record: Recorded, sql: Sql) -> None:
+        sql.put(numbered, {"id": record.id, "city": "delivered"})
+
+
+async def test_a_row_that_is_named_in_two_ways_is_as_the_last_event_has_it(
+    store: EventStore, sql_url: str
+) -> None:
+    await record(store, parcel(1), Sent("Riga"), Delivered())  # both are in one batch
+    found = only(Numbered)
+    async with open_database(sql_url) as database, working(store, found.at(database)):
+        await wait_until_caught_up(store, found.projector("numbered"))
+    assert rows(sql_url, "SELECT id, city FROM numbered") == [(1, "delivered")]
 
 
 async def test_rows_that_come_from_several_partitions_are_summed_up(

@@ -114,6 +114,20 @@ def test_what_is_asked_for_one_row_becomes_one_write() -> None:
     assert not any((writes.adds, writes.updates, writes.deletes))
 
 
+def test_keys_that_may_be_one_row_to_a_database_are_written_in_the_order_of_events() -> None:
+    sql: Any = ReadModel([ParcelTable], events).projector("parcel-table").operations()
+    sql.put(parcels, {"id": 1, "city": "Riga"})
+    sql.put(parcels, {"id": 2, "city": "Riga"})
+    sql.put(parcels, {"id": "1", "city": "Oslo"})
+    first, second, other = sql.operations
+    pending = Pending()
+    assert pending.take(first)
+    assert pending.take(second)
+    assert not pending.take(other)
+    pending.clear()
+    assert pending.take(other)
+
+
 def test_what_cannot_be_told_without_the_row_is_not_merged() -> None:
     sql: Any = ReadModel([ParcelTable], events).projector("parcel-table").operations()
     sql.update(parcels, {"id": "1"}, {"city": "Oslo"})
