@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import anyio.lowlevel
@@ -11,6 +12,7 @@ from whence.projections.lease import Lease
 from whence.store.errors import CorruptStore, FeedGap, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.feed import Piece, Pointer, check_contiguous
+from whence.store.page import read_piece
 from whence.store.wire import seen
 
 Arrived = Mapping[int, Sequence[Pointer] | CorruptStore]
@@ -107,6 +109,10 @@ class Reader:
         """Read more at once, up to the most."""
         self._count = min(2 * self._count, self._most)
 
+    def _share(self, partitions: int) -> int:
+        """How many entries of each partition: a step is no longer because more are read at once."""
+        return max(1, self._count * self._in_turn // max(partitions, self._in_turn))
+
     def _turn(self, active: Sequence[Lease]) -> dict[int, Lease]:
         """What to read next: all partitions, or while any is behind a few, in turns."""
         leases = {lease.partition: lease for lease in active}
@@ -124,13 +130,20 @@ class Reader:
         self._ahead = _Read(leases, task)
 
     async def _loaded(self, partitions: Sequence[int]) -> Arrived:
-        """As ``_arrived``, and the events have come with their pointers."""
+        """As ``_arrived``, and the events have come with their pointers, and are read."""
         found = await self._arrived(partitions, wait=False)
-        await self._store.load({n: piece for n, piece in found.items() if isinstance(piece, Piece)})
+        pieces = [(n, piece) for n, piece in found.items() if isinstance(piece, Piece)]
+        # Each by itself: while one is read, the server looks for the next.
+        await asyncio.gather(*[self._load(number, piece) for number, piece in pieces])
         return found
 
+    async def _load(self, partition: int, piece: Piece) -> None:
+        await self._store.load({partition: piece})
+        with suppress(CorruptStore):  # it is found again when it is the piece's turn
+            read_piece(partition, piece)
+
     async def _arrived(self, partitions: Sequence[int], *, wait: bool) -> Arrived:
-        count = self._count
+        count = self._share(len(partitions))
         found = await self._group.read(partitions, count, wait=wait)
         self._heard.update(found)
         for partition in partitions:

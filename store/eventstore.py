@@ -267,12 +267,12 @@ class EventStore:
     async def load(self, pieces: Mapping[int, Piece]) -> None:
         """Ask for the events of pieces of the feeds, by partition, in one round trip.
 
-        They are kept as they came, for ``fetch_pieces``: so they can be read ahead of their turn.
+        They are kept in the piece as they came, for ``fetch_pieces`` or ``read_piece``.
         """
-        missing = {n: piece for n, piece in pieces.items() if piece.entries is None}
+        missing = {n: piece for n, piece in pieces.items() if piece.missing}
         commands: list[Command] = []
         for number, piece in missing.items():
-            commands += [self._range(number, *span) for span in piece.spans]
+            commands += [self._range(number, span) for span in piece.spans]
         replies = iter(await self.ask_many(commands))
         for piece in missing.values():
             piece.entries = list(itertools.islice(replies, len(piece.spans)))
@@ -292,7 +292,7 @@ class EventStore:
         numbers = [self.keys.partition(stream) for stream, _, _ in spans]
         replies = await self.ask_many(
             [
-                (*self._range(number, *span), *options)
+                (*self._range(number, span), *options)
                 for number, span in zip(numbers, spans, strict=True)
             ]
         )
@@ -301,7 +301,8 @@ class EventStore:
             for number, (stream, _, _), reply in zip(numbers, spans, replies, strict=True)
         ]
 
-    def _range(self, partition: int, stream: StreamId, first: int, last: int) -> Command:
+    def _range(self, partition: int, span: Span) -> Command:
+        stream, first, last = span
         return ("XRANGE", self.keys.stream_in(partition, stream), f"0-{first}", f"0-{last}")
 
     async def ask(self, *command: Arg) -> Reply:

@@ -6,6 +6,7 @@ from typing import NamedTuple, cast, overload
 from whence.store.columns import entry_numbers, numbers
 from whence.store.errors import CorruptStore, FeedGap
 from whence.store.ids import StreamId, number_of
+from whence.store.recorded import Recorded
 
 
 class Pointer(NamedTuple):
@@ -40,9 +41,10 @@ class Piece(Sequence[Pointer]):
         streams: by name, each once.
         spans: of each stream, in that order: all from its first version to its last are in it.
         entries: what the server has of each span, as it came; None until it was asked.
+        records: the events, read from the entries; None until then.
     """
 
-    __slots__ = ("entries", "names", "positions", "spans", "streams", "versions")
+    __slots__ = ("entries", "names", "positions", "records", "spans", "streams", "versions")
 
     def __init__(self, first: int, names: Sequence[bytes], versions: Sequence[int]) -> None:
         self.positions = range(first, first + len(names))
@@ -51,10 +53,15 @@ class Piece(Sequence[Pointer]):
         lasts = dict(zip(names, versions, strict=True))
         firsts = dict(zip(reversed(names), reversed(versions), strict=True))
         self.streams = {name: StreamId.parse(name.decode()) for name in lasts}
-        self.spans = [
-            Span(stream, firsts[name], lasts[name]) for name, stream in self.streams.items()
-        ]
+        ends = (self.streams.values(), map(firsts.__getitem__, lasts), lasts.values())
+        self.spans = list(map(Span._make, zip(*ends, strict=True)))
         self.entries: Sequence[Sequence[object]] | None = None
+        self.records: list[Recorded] | None = None
+
+    @property
+    def missing(self) -> bool:
+        """Whether its events have not come yet."""
+        return self.entries is None and self.records is None
 
     def __len__(self) -> int:
         return len(self.versions)

@@ -66,21 +66,32 @@ def _parse(parts: Sequence[Part], size: int) -> list[Recorded]:
 def read_piece(partition: int, piece: Piece) -> list[Recorded]:
     """The events that a piece of a feed points to, in its order; their entries have come.
 
+    They are kept in it instead of the entries.
+
     Raises:
         CorruptStore, ChecksumMismatch: an entry has something wrong, or is not where its pointer
             says.
     """
-    assert piece.entries is not None, "they were asked for"
+    if piece.records is None:
+        assert piece.entries is not None, "they were asked for"
+        piece.records = _read_piece(partition, piece, piece.entries)
+        piece.entries = None
+    return piece.records
+
+
+def _read_piece(partition: int, piece: Piece, found: Sequence[Sequence[object]]) -> list[Recorded]:
     if len(piece) >= _FEW:
         try:
-            records = _read(_in_order(partition, piece, piece.entries))
+            records = _read(_in_order(partition, piece, found))
         except (ValueError, TypeError):
             pass  # as above
         else:
             if [record.position for record in records] == list(piece.positions):
                 return records
-    found = zip(piece.spans, piece.entries, strict=True)
-    parts = [Part(span.stream, partition, entries) for span, entries in found]
+    parts = [
+        Part(span.stream, partition, entries)
+        for span, entries in zip(piece.spans, found, strict=True)
+    ]
     records = sorted((r for part in parts for r in parse_entries(*part)), key=_position)
     if [Pointer(r.position, r.stream, r.version) for r in records] != list(piece):
         raise CorruptStore(f"the feed of partition {partition} disagrees with its streams")
@@ -163,10 +174,10 @@ def _read(columns: _Columns) -> list[Recorded]:
 
 def _read_alike(columns: _Columns) -> list[Recorded]:
     """``_read`` of entries that have equally many fields."""
-    width = len(columns.fields[0])
+    width, count = len(columns.fields[0]), len(columns.fields)
     flat = list(chain.from_iterable(columns.fields))  # zip(*...) takes twice as long
-    # As many commas as there are names: so none of them has one, and each is the one it should be.
-    if b",".join(flat[::2]) != b",".join(_NAMES.get(width, ()) * len(columns.fields)):
+    names = _NAMES.get(width, ())
+    if not names or any(flat[2 * n :: width].count(name) != count for n, name in enumerate(names)):
         raise ValueError("a field has another name")
     tail = [flat[place::width] for place in range(END_OF_FIELDS, width)]
     types, schemas, data, commands, moments, places, sums = [

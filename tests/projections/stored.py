@@ -18,6 +18,7 @@ from tests.projections.domain import (
 )
 from whence.projections.projection import Projection
 from whence.store.eventstore import EventStore
+from whence.store.ids import StreamId
 
 EVENTS = 258
 
@@ -65,3 +66,16 @@ async def writing(store: EventStore) -> AsyncGenerator[None]:
 
 def all_owned(found: list[Any]) -> bool:
     return all(one.owner and not one.owner.startswith(("switch", "rebuild")) for one in found)
+
+
+async def damage(store: EventStore, stream: StreamId, versions: set[int]) -> None:
+    """Change the bytes of these events, as a bad disk would."""
+    key = store.keys.stream(stream)
+    entries = await store.ask("XRANGE", key, "-", "+")
+    await store.ask("DEL", key)
+    for version, (entry_id, fields) in enumerate(entries, 1):
+        changed = list(fields)
+        if version in versions:
+            at = changed.index(b"d") + 1
+            changed[at] = changed[at].replace(b"grams", b"grums")
+        await store.ask("XADD", key, entry_id, *changed)

@@ -20,6 +20,7 @@ from tests.projections.domain import (
     view_of,
     working,
 )
+from tests.projections.stored import damage
 from whence.projections.parked import (
     ParkedSequence,
     parked_counts,
@@ -411,16 +412,3 @@ async def test_a_view_without_a_checkpoint_begins_anew_with_nothing_parked(
         await wait_until_caught_up(store, parcels)
     assert await parked_of(store) == {}
     assert await view_of(store, parcels) == {"1": ParcelRow("Riga", 5, events=2)}
-
-
-async def damage(store: EventStore, stream: StreamId, versions: set[int]) -> None:
-    """Change the bytes of these events, as a bad disk would."""
-    key = store.keys.stream(stream)
-    entries = await store.ask("XRANGE", key, "-", "+")
-    await store.ask("DEL", key)
-    for version, (entry_id, fields) in enumerate(entries, 1):
-        changed = list(fields)
-        if version in versions:
-            at = changed.index(b"d") + 1
-            changed[at] = changed[at].replace(b"grams", b"grums")
-        await store.ask("XADD", key, entry_id, *changed)

@@ -19,6 +19,7 @@ from tests.projections.domain import (
     view_of,
     working,
 )
+from tests.projections.stored import damage
 from whence.projections.group import Group
 from whence.projections.lease import Lease, Leases
 from whence.projections.parked import parked_sequences
@@ -126,7 +127,7 @@ class TestWhileAPartitionIsBehind:
 
             for _, pointers in await desk.read():
                 assert isinstance(pointers, Piece)
-                assert pointers.entries is not None
+                assert pointers.records is not None
 
     async def test_nothing_is_read_ahead_at_the_head(self, store: EventStore) -> None:
         await fill(store, [0])
@@ -145,6 +146,33 @@ async def first_in(store: EventStore, partition: int) -> StreamId:
     async for found in read_feed(store, partition, limit=1):
         return found.stream
     raise AssertionError("an empty feed")
+
+
+class TestTheFirstRead:
+    """Nobody knows yet how far the partitions are behind."""
+
+    async def test_brings_no_more_than_a_step(self, store: EventStore) -> None:
+        await fill(store, range(5))
+        async with desk_of(store) as desk:
+            await desk.take(range(5))
+            pieces = await desk.read()
+            assert 0 < sum(len(pointers) for _, pointers in pieces) <= 2 * MOST
+            desk.commit(pieces)
+            assert desk.reader.coming
+            await desk.read_to_the_end()
+
+    async def test_brings_something_of_each_partition(self, store: EventStore) -> None:
+        """Even where there are more of them than a step has entries."""
+        partitions = range(store.keys.partitions)
+        await fill(store, partitions)
+        async with desk_of(store) as desk:
+            await desk.take(partitions)
+            desk.reader.less()
+            assert len(partitions) > 2 * MOST // 2
+            pieces = await desk.read()
+            assert [len(pointers) for _, pointers in pieces] == [1] * len(partitions)
+            desk.commit(pieces)
+            await desk.read_to_the_end()
 
 
 class TestWhatWasReadAhead:
@@ -308,6 +336,22 @@ class TestAViewFarBehind:
         async with working(store, only(Tally), self.settings):
             await until(store, lambda found: not any(x.parked for x in found), tally)
         assert await view_of(store, tally) == await self.expected(store)
+
+    async def test_parks_what_was_damaged_when_its_turn_comes(self, store: EventStore) -> None:
+        streams = await fill(store, range(4))
+        expected = await self.expected(store)
+        broken = streams[::4]
+        for stream in broken:
+            await damage(store, stream, {EACH // 2})
+        async with working(store, only(Tally), self.settings):
+            await wait_until_caught_up(store, tally, timeout_s=60)
+        found = await parked_sequences(store, tally)
+        assert {x.stream: x.note.version for x in found} == dict.fromkeys(broken, EACH // 2)
+        intact = {stream.id for stream in streams} - {stream.id for stream in broken}
+        view = await view_of(store, tally)
+        assert {k: v for k, v in view.items() if k in intact} == {
+            k: v for k, v in expected.items() if k in intact
+        }
 
     async def test_of_which_a_partition_is_halted(self, store: EventStore) -> None:
         streams = await fill(store, range(4))
