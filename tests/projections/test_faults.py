@@ -179,7 +179,7 @@ class TestALogThatChanged:
         number = store.keys.partition(parcel(1))
         await record(store, parcel(1), Sent("Riga"), *[Weighed(n) for n in range(5)])
         await store.ask("XDEL", store.keys.feed(number), "0-5")
-        settings = WorkerSettings(lease_ms=3_000, poll_ms=50, retry_ms=20, batch=2)
+        settings = WorkerSettings(lease_ms=3_000, poll_ms=50, retry_ms=20, batch=1)
         async with working(store, only(Counts), settings):
             found = await until(store, lambda found: found[number].failure != "")
         assert found[number].position == 4
