@@ -5,13 +5,12 @@ for more than the plainest form of them goes the general way, which gives the sa
 """
 
 from collections.abc import Awaitable, Mapping
-from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whence.actors.model import AggregateType, CommandType
+from whence.actors.model import AggregateType
 from whence.actors.runtime import Runtime
 from whence.store.errors import WhenceError
 from whence.web.branches import GZIP_FROM
@@ -21,17 +20,6 @@ from whence.web.problems import answer_problem, http_problem
 from whence.web.replies import JsonReply, StateReply
 
 _NOT_ONLY_THE_STATE = frozenset([b"if-match", b"if-none-match"])
-# A path of this form has as many pieces between its slashes.
-_COMMAND_PIECES = 4
-_STATE_PIECES = 3
-
-
-class _Known(NamedTuple):
-    """What there is below one plural."""
-
-    kind: AggregateType
-    commands: Commands
-    by_name: Mapping[bytes, CommandType]
 
 
 class Direct:
@@ -44,13 +32,12 @@ class Direct:
     def __init__(self, app: ASGIApp, runtime: Runtime, commands: Mapping[str, Commands]) -> None:
         self._app = app
         self._runtime = runtime
-        self._known = {
-            kind.plural.encode(): _Known(
-                kind,
-                commands[kind.name],
-                {url_name(name).encode(): spec for name, spec in kind.commands.items()},
-            )
-            for kind in runtime.model.aggregates.values()
+        kinds = {kind.plural.encode(): kind for kind in runtime.model.aggregates.values()}
+        self._kinds = kinds
+        self._commands = {
+            (plural, url_name(name).encode()): (commands[kind.name], command)
+            for plural, kind in kinds.items()
+            for name, command in kind.commands.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,21 +70,18 @@ class Direct:
         raw: bytes | None = scope.get("raw_path")
         if not raw or b"%" in raw or scope["query_string"] or scope.get("root_path"):
             return None
-        pieces = raw.split(b"/")
-        known = self._known.get(pieces[1]) if len(pieces) > 1 else None
-        if known is None:
-            return None
-        names = headers_of(scope)
-        if len(pieces) == _COMMAND_PIECES and scope["method"] == "POST":
-            command = known.by_name.get(pieces[3])
-            if command is not None and SAYS_MORE.isdisjoint(names):
-                return known.commands.plain(scope, receive, pieces[2].decode("latin-1"), command)
-        elif (
-            len(pieces) == _STATE_PIECES
-            and scope["method"] == "GET"
-            and _NOT_ONLY_THE_STATE.isdisjoint(names)
-        ):
-            return self._state(known.kind, pieces[2].decode("latin-1"))
+        match scope["method"], raw.split(b"/"):
+            case "POST", [_, plural, id_, name]:
+                found = self._commands.get((plural, name))
+                if found is not None and SAYS_MORE.isdisjoint(headers_of(scope)):
+                    commands, command = found
+                    return commands.plain(scope, receive, id_.decode("latin-1"), command)
+            case "GET", [_, plural, id_]:
+                kind = self._kinds.get(plural)
+                if kind is not None and _NOT_ONLY_THE_STATE.isdisjoint(headers_of(scope)):
+                    return self._state(kind, id_.decode("latin-1"))
+            case _:
+                pass
         return None
 
     async def _state(self, kind: AggregateType, id_: str) -> JsonReply:
