@@ -2,7 +2,6 @@
 
 from base64 import b64decode
 from collections.abc import Awaitable, Sequence
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -103,7 +102,7 @@ def _of_this_site(scope: Scope) -> bool:
     if site is not None:
         return site in {"same-origin", "none"}
     # The origin is all that there is on plain HTTP.
-    return origin is None or urlsplit(origin).netloc == host
+    return origin is None or origin.partition("://")[2] == host
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

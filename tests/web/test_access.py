@@ -106,6 +106,7 @@ class TestBrowsers:
             {"sec-fetch-site": "same-site"},
             {"origin": "https://evil.example"},
             {"origin": "null"},
+            {"origin": "http://["},
         ],
     )
     async def test_without_keys_a_page_of_another_site_sends_no_command(
