@@ -25,6 +25,7 @@ from whence.web.bulk import Bulk
 from whence.web.commands import Commands, url_name
 from whence.web.direct import Direct
 from whence.web.explorer.explorer import Explorer
+from whence.web.front import Front
 from whence.web.guard import Guard, SameSite
 from whence.web.health import Health
 from whence.web.history import History
@@ -108,7 +109,7 @@ def create_app(
     branches["docs"] = ReferencePage(document)
     routes = RouteNames(aggregates, domain.read_model.projections)
     measured = [] if meter is None else [Middleware(Metering, meter=meter, routes=routes)]
-    app = Starlette(
+    app = Front(
         routes=[
             Branches(branches),
             Route("/commands", Bulk(runtime, max_line_bytes=max_body_bytes).run, methods=["POST"]),

@@ -16,7 +16,7 @@ from whence.store.errors import WhenceError
 from whence.web.branches import GZIP_FROM
 from whence.web.commands import SAYS_MORE, Commands, url_name
 from whence.web.headers import headers_of
-from whence.web.problems import answer_problem, http_problem
+from whence.web.problems import answer_problem, http_problem, unexpected_problem
 from whence.web.replies import JsonReply, StateReply
 
 _NOT_ONLY_THE_STATE = frozenset([b"if-match", b"if-none-match"])
@@ -55,6 +55,9 @@ class Direct:
         except HTTPException as error:
             await (await http_problem(Request(scope), error))(scope, receive, send)
             return
+        except Exception as error:
+            await (await unexpected_problem(Request(scope), error))(scope, receive, send)
+            raise
         if scope["method"] == "GET" and len(reply.body) >= GZIP_FROM:
             await self._app(scope, receive, send)  # it may have to be compressed
             return

@@ -163,15 +163,15 @@ async def http_problem(request: Request, error: Exception) -> Response:
     return _response(request, _problem(kind._replace(detail=detail), error), headers)
 
 
-async def _unexpected_problem(request: Request, error: Exception) -> Response:
-    # Starlette raises the error again afterwards, so the server logs it with its traceback.
+async def unexpected_problem(request: Request, error: Exception) -> Response:
+    """The response to a request that met a defect; the server logs it, for it is raised again."""
     return _response(request, _problem(INTERNAL, error), None)
 
 
 HANDLERS: dict[Any, ExceptionHandler] = {
     HTTPException: http_problem,
     errors.WhenceError: answer_problem,
-    Exception: _unexpected_problem,
+    Exception: unexpected_problem,
 }
 
 

@@ -3,9 +3,10 @@
 from typing import Self
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from examples.orders import domain
-from tests.web.client import Client
+from tests.web.client import PLACE, Client
 from whence import Aggregate, Domain, Event, Runtime
 from whence.store.errors import InvalidDomain
 from whence.store.eventstore import EventStore
@@ -74,3 +75,28 @@ async def test_the_application_leaves_store_and_runtime_to_its_caller(
         pass
     async with Client.of(app) as client:
         await client.placed("42")
+
+
+class Noting:
+    """Middleware as a program may add it: it writes down what was asked for."""
+
+    def __init__(self, app: ASGIApp, seen: list[str]) -> None:
+        self._app = app
+        self._seen = seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._seen.append(f"{scope['method']} {scope['path']}")
+        await self._app(scope, receive, send)
+
+
+async def test_middleware_that_is_added_sees_every_request(
+    store: EventStore, runtime: Runtime
+) -> None:
+    app, seen = create_app(domain, store, runtime), list[str]()
+    app.add_middleware(Noting, seen=seen)
+    async with Client.of(app) as client:
+        assert (await client.command("/orders/42/place", PLACE)).status_code == 201
+        await client.document("/orders/42")
+        await client.document("/views")
+
+    assert seen == ["POST /orders/42/place", "GET /orders/42", "GET /views"]
