@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tests.faults.simulation.host import HOST, Host
-from tests.faults.simulation.server import Blocked, Server
+from tests.faults.simulation.server import Blocked, Server, Waiting
 
 # Seconds: how long a packet takes, at least and at most.
 FASTEST = 0.0002
@@ -229,7 +229,7 @@ class Link(asyncio.Transport):
 
     def _block(self, blocked: Blocked) -> None:
         self._blocked = blocked
-        self._network.server.blocked[id(self)] = self._look
+        self._network.server.blocked[id(self)] = Waiting(frozenset(blocked.keys), self._look)
         if blocked.seconds:
             self._at(self._loop.time() + blocked.seconds, self._unblock, blocked)
 

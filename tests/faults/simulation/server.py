@@ -2,69 +2,58 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import sha1
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import fakeredis
 import hiredis
-from redis.exceptions import NoScriptError, ResponseError
+from fakeredis import _msgs as messages
+from fakeredis._helpers import SimpleError
+from redis._parsers.base import BaseParser
 
-_SHEBANG = b"#!lua\n"
-_WRITES = frozenset({b"EVAL", b"EVALSHA", b"XADD"})
+from tests.faults.simulation import scripts
+from tests.faults.simulation.commands import Commands
+from tests.faults.simulation.resp import OK, encoded, refused
+
+_SHEBANG = b"#!lua\n"  # fakeredis does not know it
+# The error that redis-py raises for such a text.
+_ERROR: Callable[[str], Exception] = BaseParser.parse_error  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 _BLOCKING = frozenset({b"XREAD", b"XREADGROUP"})
 
 
 class Blocked(NamedTuple):
-    """A command that waits for an entry, for so many seconds (0: for ever)."""
+    """A command that waits for an entry of one of the keys, for so many seconds (0: for ever)."""
 
     command: list[bytes]
     seconds: float
 
+    @property
+    def keys(self) -> Sequence[bytes]:
+        named = self.command[self.command.index(b"STREAMS") + 1 :]
+        return named[: len(named) // 2]
 
-class _Compiled:
-    """fakeredis's Lua runtime, which reads each script once instead of each time that it is run.
 
-    It does not tidy up after each of them either: a simulation is over soon. Half of what a script
-    takes is saved by that.
-    """
+class Waiting(NamedTuple):
+    """Who is told when one of these keys is written."""
 
-    def __init__(self, runtime: Any) -> None:
-        self._runtime = runtime
-        self._compiled: dict[bytes, Callable[[], Any]] = {}
-
-    def execute(self, script: bytes | str) -> Any:
-        if isinstance(script, str):  # no script of ours: fakeredis asks for a collection of garbage
-            return None
-        found = self._compiled.get(script)
-        if found is None:
-            found = self._compiled[script] = self._runtime.compile(script)
-        return found()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runtime, name)
+    keys: frozenset[bytes]
+    look: Callable[[], None]
 
 
 class Server:
-    """Executes commands one after the other; ``blocked`` is told of each one that writes.
+    """Executes commands one after the other.
 
     Attributes:
+        blocked: who waits for a key, by a number of their own.
         down: connections are refused, and nothing is executed.
         loading: every command is answered with the error of a server that has just started.
-        data: the databases, to look at and to change behind the back of everybody.
+        writes: how many commands have written anything.
     """
 
     def __init__(self) -> None:
-        self.data = fakeredis.FakeServer()
-        client = fakeredis.FakeRedis(server=self.data, protocol=2)
-        # Without the retries and the statistics of redis-py's own execute_command.
-        self._connection: Any = client.connection_pool.get_connection()  # pyright: ignore[reportUnknownMemberType]
-        socket: Any = self._connection._sock
-        self._socket = socket
-        shared: Any = self.data
-        shared._lua_runtime = _Compiled(socket._get_server_runtime(shared))
-        self.blocked: dict[int, Callable[[], None]] = {}
+        self.blocked: dict[int, Waiting] = {}
         self.down = False
         self.loading = False
-        self.calls = 0
+        self.writes = 0
+        self._commands = Commands()
         self._scripts: dict[bytes, bytes] = {}
 
     def reader(self) -> hiredis.Reader:
@@ -76,69 +65,67 @@ class Server:
 
     def execute(self, command: list[bytes]) -> bytes | Blocked:
         """The reply to one command, as bytes; or what it waits for."""
-        self.calls += 1
         name = command[0].upper()
         if name == b"CLIENT":
-            return b"+OK\r\n"
+            return OK
         if self.loading:
-            return b"-LOADING The simulated server is loading the dataset in memory\r\n"
-        seconds = None
+            return refused("LOADING The simulated server is loading the dataset in memory")
+        self._commands.begin()
         if name in _BLOCKING and b"BLOCK" in command:
-            place = command.index(b"BLOCK")
-            seconds = int(command[place + 1]) / 1000
-            asked = command[:place] + command[place + 2 :]
-        else:
-            asked = self._in_dialect(name, command)
-        reply = self.ask(*asked)
-        if seconds is not None and reply in (None, []):
-            return Blocked(command, seconds)
-        if name in _WRITES:
-            for look in list(self.blocked.values()):
-                look()
+            return self._read(command)
+        try:
+            reply = self._reply(name, command)
+        except SimpleError as error:
+            reply = refused(error.value)
+        self._wake()
+        return reply
+
+    def _reply(self, name: bytes, command: list[bytes]) -> bytes:
+        match name:
+            case b"EVAL":
+                sha = sha1(command[1], usedforsecurity=False).hexdigest().encode()
+                self._scripts[sha] = command[1].removeprefix(_SHEBANG)
+                return self._script(self._scripts[sha], command)
+            case b"EVALSHA":
+                script = self._scripts.get(command[1])
+                if script is None:
+                    raise SimpleError(messages.NO_MATCHING_SCRIPT_MSG)
+                return self._script(script, command)
+            case _:
+                return encoded(self._commands.run(name, command[1:]))
+
+    def _script(self, script: bytes, command: list[bytes]) -> bytes:
+        first = 3 + int(command[2])
+        return scripts.answer(script, command[3:first], command[first:], self._commands)
+
+    def _read(self, command: list[bytes]) -> bytes | Blocked:
+        place = command.index(b"BLOCK")
+        asked = command[1:place] + command[place + 2 :]
+        try:
+            reply = self._commands.run(command[0], asked)
+        except SimpleError as error:
+            return refused(error.value)
+        if not reply:
+            return Blocked(command, int(command[place + 1]) / 1000)
         return encoded(reply)
 
-    def _in_dialect(self, name: bytes, command: list[bytes]) -> list[bytes]:
-        """fakeredis does not know ``#!lua``."""
-        if name == b"EVAL":
-            source = command[1]
-            plain = source.removeprefix(_SHEBANG)
-            self._scripts[sha1(source, usedforsecurity=False).hexdigest().encode()] = plain
-            return [b"EVAL", plain, *command[2:]]
-        if name == b"EVALSHA":
-            plain = self._scripts.get(command[1], b"")
-            return [b"EVAL", plain, *command[2:]] if plain else [b"EVALSHA", *command[1:]]
-        return command
+    def _wake(self) -> None:
+        """Let those look whose keys were written."""
+        written = self._commands.written()
+        if written:
+            self.writes += 1
+            for waiting in list(self.blocked.values()):
+                if not written.isdisjoint(waiting.keys):
+                    waiting.look()
 
     def ask(self, *command: Any) -> Any:
         """One command of the simulation's own, without a network; errors come back as values."""
-        # Past the bytes of RESP, which the network has parsed already.
-        self._socket._process_command(list(map(_bytes, command)))
+        self._commands.begin()
+        plain = [each if isinstance(each, bytes) else str(each).encode() for each in command]
         try:
-            return self._connection.read_response()
-        except ResponseError as error:
-            return error
-
-
-def _bytes(argument: Any) -> bytes:
-    return argument if isinstance(argument, bytes) else str(argument).encode()
-
-
-def encoded(reply: Any) -> bytes:
-    """A reply as RESP 2."""
-    if reply is None:
-        return b"*-1\r\n"
-    if isinstance(reply, (list, tuple)):
-        items = cast("Sequence[Any]", reply)
-        return b"*%d\r\n%b" % (len(items), b"".join(map(encoded, items)))
-    match reply:
-        case int():
-            return b":%d\r\n" % reply
-        case bytes():
-            return b"$%d\r\n%b\r\n" % (len(reply), reply)
-        case ResponseError():
-            # redis-py has cut off the code of the errors for which it has a class.
-            code = "NOSCRIPT " if isinstance(reply, NoScriptError) else ""
-            text = f"{code}{reply}".replace("\r", " ").replace("\n", " ")
-            return b"-%b\r\n" % text.encode()
-        case _:
-            raise TypeError(f"fakeredis answered {reply!r}")
+            reply = self._reply(plain[0].upper(), plain)
+        except SimpleError as error:
+            reply = refused(error.value)
+        reader = hiredis.Reader(replyError=_ERROR)
+        reader.feed(reply)
+        return reader.gets()
