@@ -150,12 +150,21 @@ class World:
         self.loop.call_later(seconds / 2, setattr, self.server, "down", False)
         self.loop.call_later(seconds, setattr, self.server, "loading", False)
 
-    def _when_seen(self, events: int, seconds: float) -> None:
-        """Roll the log back once the views have so many events, which may never be."""
-        if sum(each.position for each in standings(self.server)) >= events:
+    def _when_seen(self, events: int, seconds: float, looked_at: int = -1) -> None:
+        """Roll the log back once the views have so many events, which may never be.
+
+        Args:
+            looked_at: how many commands had written anything when the views had fewer.
+        """
+        writes = self.server.writes
+        if writes != looked_at and self._seen() >= events:
             self._roll_back(seconds)
         elif not self._all_commanded():
-            self.loop.call_later(OFTEN, self._when_seen, events, seconds)
+            self.loop.call_later(OFTEN, self._when_seen, events, seconds, writes)
+
+    def _seen(self) -> int:
+        """How many events the views have."""
+        return sum(each.position for each in standings(self.server))
 
     def _roll_back(self, seconds: float) -> None:
         """The log loses its newest events; the views, as in another database, do not."""
@@ -273,7 +282,7 @@ def simulate(plan: Plan, server: Server | None = None) -> Verdict:
             world.loop.finish()
     finally:
         logging.disable(logging.NOTSET)
-    wrong += world.failures
+    wrong += world.failures + world.loop.errors
     kinds |= {sentence.partition(":")[0] for sentence in wrong}
     attempts = len(world.history().attempts)
     faults = world.network.faults
