@@ -36,6 +36,18 @@ class WallClock:
 
 
 @contextlib.contextmanager
+def without_collections() -> Generator[None]:
+    """Within the block no garbage is collected: what and when would differ from run to run."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@contextlib.contextmanager
 def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Generator[None]:
     """Within the block this process's clocks are those of the loop, its dice those of the seed."""
 
@@ -44,8 +56,6 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
 
     state = random.getstate()
     random.seed(chance.random())
-    collecting = gc.isenabled()
-    gc.disable()  # what it collects, and when, would differ from run to run
 
     def monotonic_ns() -> int:
         return int(loop.time() * 1e9)
@@ -83,5 +93,3 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
             yield
     finally:
         random.setstate(state)
-        if collecting:
-            gc.enable()

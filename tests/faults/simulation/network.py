@@ -12,6 +12,7 @@ import msgspec
 
 from tests.faults.simulation.host import HOST, Host
 from tests.faults.simulation.server import Blocked, Server, Waiting
+from whence.store.address import CALL_TIMEOUT, CONNECT_TIMEOUT
 
 # Seconds: how long a packet takes, at least and at most.
 FASTEST = 0.0002
@@ -50,13 +51,20 @@ CALM = Rates()
 
 
 class Network:
-    """Connects hosts to the one server. ``rates`` may be changed at any time."""
+    """Connects hosts to the one server.
+
+    Attributes:
+        rates: may be changed at any time.
+        quiet_at: seconds of virtual time; by then all that was sent has come, and who waits for
+            what will not come has given up.
+    """
 
     def __init__(self, server: Server, chance: random.Random, rates: Rates) -> None:
         self.server = server
         self.chance = chance
         self.rates = rates
         self.faults: dict[str, int] = {}
+        self.quiet_at = 0.0
         self._links: list[Link] = []
 
     def meets(self, fault: str) -> bool:
@@ -66,6 +74,9 @@ class Network:
         if met:
             self.faults[fault] = self.faults.get(fault, 0) + 1
         return met
+
+    def not_quiet_until(self, when: float) -> None:
+        self.quiet_at = max(self.quiet_at, when)
 
     def delay(self) -> float:
         if self.meets("slow"):
@@ -77,6 +88,7 @@ class Network:
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
         await asyncio.sleep(self.delay())
         if self.meets("unanswered"):
+            self.not_quiet_until(asyncio.get_running_loop().time() + CONNECT_TIMEOUT)
             await asyncio.sleep(60)
         if self.server.down or self.meets("refused"):
             raise ConnectionRefusedError("the simulated server refuses the connection")
@@ -134,18 +146,24 @@ class Link(asyncio.Transport):
             self._mute = True
             self._arrive(arrival, self._lose, data)
         elif network.meets("silence"):
-            self._mute = True
+            self._fall_silent()
         elif network.meets("late"):
-            self._mute = True
+            self._fall_silent()
             self._arrives = arrival + network.chance.uniform(*LATE)
             self._arrive(self._arrives, self._receive, data)
         else:
             self._arrive(arrival, self._receive, data)
             if network.meets("repeated"):
                 again = arrival + network.chance.uniform(0, LATE[1])
+                network.not_quiet_until(again)
                 self._at(again, Link.from_nowhere, network, data)
 
+    def _fall_silent(self) -> None:
+        self._mute = True
+        self._network.not_quiet_until(self._loop.time() + CALL_TIMEOUT)
+
     def _arrive(self, when: float, then: Callable[[bytes], None], data: bytes) -> None:
+        self._network.not_quiet_until(when)
         self._under_way.append(partial(then, data))
         self._at(when, self._next_arrival)
 

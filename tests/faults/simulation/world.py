@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from tests.faults.checker import check
 from tests.faults.history import History, MemoryRecorder
 from tests.faults.log import Log, log_of
-from tests.faults.simulation.clock import WallClock, virtual
+from tests.faults.simulation.clock import WallClock, virtual, without_collections
 from tests.faults.simulation.host import Host
 from tests.faults.simulation.lives import command, opened, rebuild_once, work
 from tests.faults.simulation.loop import Stuck, VirtualLoop
-from tests.faults.simulation.network import CALM, LATE, Network
+from tests.faults.simulation.network import CALM, Network
 from tests.faults.simulation.plan import LEASE_MS, Mishap, Plan
 from tests.faults.simulation.rollback import roll_back, standings
 from tests.faults.simulation.server import Server
@@ -36,6 +36,8 @@ OFTEN_LATE = 0.1
 # Between two looks whether something has come about; of a rollback, which is about a moment.
 LOOK = 0.25
 OFTEN = 0.01
+# From the last pause until what a worker had in hand before it is done.
+IN_HAND = 1.0
 # How long the server is away when its log is rolled back.
 OUTAGE = 0.2
 
@@ -226,7 +228,8 @@ class World:
             # A view may stand at the new head by chance, until a worker has looked at its anchor.
             await asyncio.sleep(3 * LEASE_MS / 1000)
         # What was sent before all was calm may still come, an event too, or its sender is paused.
-        await asyncio.sleep(LATE[1])
+        quiet_at = max(self.network.quiet_at, *(host.paused_until for host in self.workers))
+        await asyncio.sleep(max(0.0, quiet_at - self.loop.time()) + IN_HAND)
         give_up = self.loop.time() + VIEWS_WITHIN
         while True:
             found = await status(store, self.tally)
@@ -261,27 +264,33 @@ def simulate(plan: Plan, server: Server | None = None) -> Verdict:
         server: one that is to be used for this and nothing else.
     """
     logging.disable(logging.CRITICAL)
-    world = World(plan, server or Server())
+    try:
+        # Around all of it: garbage is found in half the time when the world is gone.
+        with without_collections():
+            return _simulated(World(plan, server or Server()))
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _simulated(world: World) -> Verdict:
+    plan = world.plan
     wrong: list[str] = []
     kinds: set[str] = set()
     events = 0
-    try:
-        with virtual(world.loop, world.clock, random.Random(f"{plan.chance} dice")):
-            try:
-                log, differing = world.loop.run_until_complete(world.run())
-            except Stuck as stuck:
-                wrong.append(f"stuck: {stuck}")
-            else:
-                events = sum(map(len, log.streams.values()))
-                wrong += differing
-                for found in check(world.history(), log) if not plan.rolls_back else ():
-                    kinds.add(found.kind)
-                    wrong.append(str(found))
-            seconds = world.loop.time()
-            world.network.cut_all()
-            world.loop.finish()
-    finally:
-        logging.disable(logging.NOTSET)
+    with virtual(world.loop, world.clock, random.Random(f"{plan.chance} dice")):
+        try:
+            log, differing = world.loop.run_until_complete(world.run())
+        except Stuck as stuck:
+            wrong.append(f"stuck: {stuck}")
+        else:
+            events = sum(map(len, log.streams.values()))
+            wrong += differing
+            for found in check(world.history(), log) if not plan.rolls_back else ():
+                kinds.add(found.kind)
+                wrong.append(str(found))
+        seconds = world.loop.time()
+        world.network.cut_all()
+        world.loop.finish()
     wrong += world.failures + world.loop.errors
     kinds |= {sentence.partition(":")[0] for sentence in wrong}
     attempts = len(world.history().attempts)
