@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import fakeredis
@@ -42,6 +43,28 @@ class _Shape(NamedTuple):
     short: tuple[tuple[int, Any], ...]  # keys without which there is a reply at once
 
 
+@cache
+def _shape(signature: Signature, count: int) -> _Shape:
+    repeated = [
+        signature.repeat[n % len(signature.repeat)] for n in range(count - len(signature.fixed))
+    ]
+    kinds: list[tuple[int, Any]] = list(enumerate([*signature.fixed, *repeated]))
+    keys = tuple((place, kind) for place, kind in kinds if isinstance(kind, Key))
+    return _Shape(
+        tuple(
+            (place, kind.decode)
+            for place, kind in kinds
+            if not isinstance(kind, Key) and kind is not bytes
+        ),
+        keys,
+        tuple(
+            (place, key.missing_return)
+            for place, key in keys
+            if key.missing_return is not Key.UNSPECIFIED
+        ),
+    )
+
+
 class _Command:
     """One command of fakeredis."""
 
@@ -55,7 +78,10 @@ class _Command:
 
     def __call__(self, keyspace: Keyspace, given: Sequence[bytes]) -> Any:
         """Its reply as fakeredis has it, before any protocol. Raises SimpleError."""
-        shape = self._shapes.get(len(given)) or self._shape(given)
+        shape = self._shapes.get(len(given))
+        if shape is None:
+            self._signature.check_arity(given, _VERSION)
+            shape = self._shapes[len(given)] = _shape(self._signature, len(given))
         for place, reply in shape.short:
             if given[place] not in keyspace:
                 return reply
@@ -68,29 +94,9 @@ class _Command:
             return self._function(*arguments)
         finally:
             for place, _ in shape.keys:
-                arguments[place].writeback(remove_empty_val=self._removes_empty)
-
-    def _shape(self, given: Sequence[bytes]) -> _Shape:
-        signature = self._signature
-        signature.check_arity(given, _VERSION)
-        more = len(given) - len(signature.fixed)
-        repeated = [signature.repeat[n % len(signature.repeat)] for n in range(more)]
-        kinds: list[tuple[int, Any]] = list(enumerate([*signature.fixed, *repeated]))
-        keys = tuple((place, kind) for place, kind in kinds if isinstance(kind, Key))
-        found = self._shapes[len(given)] = _Shape(
-            tuple(
-                (place, kind.decode)
-                for place, kind in kinds
-                if not isinstance(kind, Key) and kind is not bytes
-            ),
-            keys,
-            tuple(
-                (place, key.missing_return)
-                for place, key in keys
-                if key.missing_return is not Key.UNSPECIFIED
-            ),
-        )
-        return found
+                item: CommandItem = arguments[place]
+                if item.is_modified:
+                    item.writeback(remove_empty_val=self._removes_empty)
 
     def _item(self, keyspace: Keyspace, name: bytes, key: Key) -> CommandItem:
         item = keyspace.get(name)

@@ -215,22 +215,28 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         now = self._now
         while timers and timers[0][0] <= now:
             ready.append(heapq.heappop(timers)[2])
-        call = ready.pop(self._chance.randrange(len(ready)) if self._shuffled else 0)
+        call = ready.pop(self._place(len(ready)) if self._shuffled else 0)
         host = call.host
         if call.is_cancelled:
             return
         if host is not None and host.dead:
             self._of_the_dead.append(call)
-        elif host is not None and host.paused_until > now:
+            return
+        if host is not None and host.paused_until > now:
             heapq.heappush(timers, (host.paused_until, next(self._numbers), call))
-        else:
-            self._run(call)
-
-    def _run(self, call: _Call) -> None:
+            return
         try:
             call.context.run(call.callback, *call.args)
         except Exception as error:  # whatever it is, as asyncio's own loops
             self.errors.append(f"crashed: {call.callback!r} failed with {error!r}")
+
+    def _place(self, count: int) -> int:
+        """One of so many, as ``randrange`` chooses, in a third of the time."""
+        bits = count.bit_length()
+        place = self._chance.getrandbits(bits)
+        while place >= count:
+            place = self._chance.getrandbits(bits)
+        return place
 
     # What asyncio asks of a loop
 

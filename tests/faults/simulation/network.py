@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from tests.faults.simulation.host import HOST, Host
 from tests.faults.simulation.server import Blocked, Server, Waiting
@@ -67,13 +68,22 @@ class Network:
         self.quiet_at = 0.0
         self._links: list[Link] = []
 
+    @property
+    def rates(self) -> Rates:
+        return self._rates
+
+    @rates.setter
+    def rates(self, rates: Rates) -> None:
+        self._rates = rates
+        self._happening = {name: rate for name, rate in asdict(rates).items() if rate > 0}
+
     def meets(self, fault: str) -> bool:
         """Whether this packet or connection meets the fault."""
-        rate: float = getattr(self.rates, fault)
-        met = rate > 0 and self.chance.random() < rate
-        if met:
-            self.faults[fault] = self.faults.get(fault, 0) + 1
-        return met
+        rate = self._happening.get(fault)
+        if rate is None or self.chance.random() >= rate:
+            return False
+        self.faults[fault] = self.faults.get(fault, 0) + 1
+        return True
 
     def not_quiet_until(self, when: float) -> None:
         self.quiet_at = max(self.quiet_at, when)
@@ -81,7 +91,7 @@ class Network:
     def delay(self) -> float:
         if self.meets("slow"):
             return self.chance.uniform(SLOWEST, 1.0)
-        return self.chance.uniform(FASTEST, SLOWEST)
+        return FASTEST + (SLOWEST - FASTEST) * self.chance.random()
 
     async def connect(
         self, protocol_factory: Callable[[], asyncio.Protocol]
