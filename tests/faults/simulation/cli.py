@@ -46,7 +46,12 @@ def main(arguments: Sequence[str]) -> int:
         for seed in found.wrong:
             _say(f"seed {seed}: {COMMAND} --seed {seed}")
         return 1 if found.wrong else 0
-    plan = msgspec.json.decode(chosen.plan, type=Plan) if chosen.plan else plan_of(chosen.seed or 0)
+    if chosen.plan is None:
+        return _again(plan_of(chosen.seed or 0))
+    try:
+        plan = msgspec.json.decode(chosen.plan, type=Plan)
+    except msgspec.MsgspecError as error:
+        parser.error(f"this is no plan: {error}")
     return _again(plan)
 
 
@@ -94,11 +99,18 @@ def run_seeds(first: int, count: int, processes: int, within: float | None = Non
 def _piece(seeds: range) -> Tally:
     total = Tally(0, 0, 0, 0.0, Counter(), [])
     for seed in seeds:
-        verdict = simulate(plan_of(seed))
-        wrong = [seed] if verdict.wrong else []
-        one = Counter(verdict.faults)
-        total = _sum(total, Tally(1, verdict.attempts, verdict.events, verdict.seconds, one, wrong))
+        total = _sum(total, _one(seed))
     return total
+
+
+def _one(seed: int) -> Tally:
+    try:
+        verdict = simulate(plan_of(seed))
+    except Exception:  # of the simulation itself: whoever runs the seed again is told
+        return Tally(1, 0, 0, 0.0, Counter(), [seed])
+    wrong = [seed] if verdict.wrong else []
+    faults = Counter(verdict.faults)
+    return Tally(1, verdict.attempts, verdict.events, verdict.seconds, faults, wrong)
 
 
 def _sum(one: Tally, other: Tally) -> Tally:

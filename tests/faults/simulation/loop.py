@@ -164,14 +164,15 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return task.result()
 
     def finish(self) -> None:
-        """Let every task clean up, those of dead hosts as well."""
+        """Let every task clean up, those of dead hosts as well; one that never does is left."""
         self._over = True
+        self.steps = 0  # it may have been stuck
         for host in self._hosts:
             host.dead, host.paused_until = False, 0.0
         # What was due and did not run, because its host was dead or paused.
         self._ready += self._of_the_dead
-        self._ready += [call for _, _, call in self._timers if call.when() <= self._now]
-        with self._running():
+        self._ready += [call for when, _, call in self._timers if call.when() <= self._now < when]
+        with self._running(), contextlib.suppress(Stuck):
             for _ in range(CLEANUPS):
                 for task in self._tasks:
                     task.cancel()  # and again, for it may have begun something else

@@ -69,7 +69,8 @@ def _without_anchor(patch: pytest.MonkeyPatch) -> None:
 
 
 def _check_after_write(patch: pytest.MonkeyPatch) -> None:
-    # Then it is the stream that refuses the second event of a version, halfway through the script.
+    # Then it is the stream that refuses an event of a version that it has, at the write: the append
+    # answers that the stream was shortened, and its caller ends with a CorruptStore.
     old = "if head.version ~= expected or head.broken then"
     mutated(patch, append, "_SCRIPT", old, "if false then")
 
