@@ -49,6 +49,22 @@ class Rates(msgspec.Struct, frozen=True):
 
 
 CALM = Rates()
+# Seconds between two packets that are hurried.
+APART = 0.1
+
+
+class _Late:
+    """A packet that comes once: at its time, or before if it is hurried."""
+
+    def __init__(self, earliest: float, come: Callable[[], None]) -> None:
+        self.earliest = earliest
+        self._come = come
+        self.is_under_way = True
+
+    def come(self) -> None:
+        if self.is_under_way:
+            self.is_under_way = False
+            self._come()
 
 
 class Network:
@@ -56,8 +72,8 @@ class Network:
 
     Attributes:
         rates: may be changed at any time.
-        quiet_at: seconds of virtual time; by then all that was sent has come, and who waits for
-            what will not come has given up.
+        quiet_at: seconds of virtual time; by then all that was sent has come, but for what is late,
+            and who waits for what will not come has given up.
     """
 
     def __init__(self, server: Server, chance: random.Random, rates: Rates) -> None:
@@ -66,6 +82,7 @@ class Network:
         self.rates = rates
         self.faults: dict[str, int] = {}
         self.quiet_at = 0.0
+        self._late: list[_Late] = []
         self._links: list[Link] = []
 
     @property
@@ -87,6 +104,22 @@ class Network:
 
     def not_quiet_until(self, when: float) -> None:
         self.quiet_at = max(self.quiet_at, when)
+
+    def come_late(self, when: float, earliest: float, come: Callable[[], None]) -> None:
+        """Let a packet come at a time, and not before another one even if it is hurried."""
+        packet = _Late(earliest, come)
+        self._late.append(packet)
+        asyncio.get_running_loop().call_at(when, packet.come, context=Context())
+
+    def hurry(self) -> None:
+        """Let all that is late come soon, one packet after the other as they were sent."""
+        loop = asyncio.get_running_loop()
+        when = loop.time()
+        for packet in [packet for packet in self._late if packet.is_under_way]:
+            when += APART
+            at = max(when, packet.earliest)
+            loop.call_at(at, packet.come, context=Context())
+            self.not_quiet_until(at)
 
     def delay(self) -> float:
         if self.meets("slow"):
@@ -160,13 +193,14 @@ class Link(asyncio.Transport):
         elif network.meets("late"):
             self._fall_silent()
             self._arrives = arrival + network.chance.uniform(*LATE)
-            self._arrive(self._arrives, self._receive, data)
+            self._under_way.append(partial(self._receive, data))
+            given_up = self._loop.time() + CALL_TIMEOUT
+            network.come_late(self._arrives, given_up, self._next_arrival)
         else:
             self._arrive(arrival, self._receive, data)
             if network.meets("repeated"):
                 again = arrival + network.chance.uniform(0, LATE[1])
-                network.not_quiet_until(again)
-                self._at(again, Link.from_nowhere, network, data)
+                network.come_late(again, arrival, partial(Link.from_nowhere, network, data))
 
     def _fall_silent(self) -> None:
         self._mute = True

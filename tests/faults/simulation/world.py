@@ -23,7 +23,7 @@ from tests.faults.simulation.rollback import roll_back, standings
 from tests.faults.simulation.server import Server
 from tests.faults.simulation.view import Mending, differences, new_read_model
 from whence.projections.query import find
-from whence.projections.status import status
+from whence.projections.status import PartitionStatus, status
 from whence.store.eventstore import EventStore
 
 # Seconds of virtual time: for all commands, then for the views, and for the workers to leave.
@@ -227,13 +227,21 @@ class World:
         if self.plan.rolls_back:
             # A view may stand at the new head by chance, until a worker has looked at its anchor.
             await asyncio.sleep(3 * LEASE_MS / 1000)
-        # What was sent before all was calm may still come, an event too, or its sender is paused.
+        # What was sent before all was calm may still come, an event too, or its sender is paused;
+        # and what comes when all is done shows what nobody mends any more.
+        await self._at_head(store)
+        self.network.hurry()
         quiet_at = max(self.network.quiet_at, *(host.paused_until for host in self.workers))
         await asyncio.sleep(max(0.0, quiet_at - self.loop.time()) + IN_HAND)
+        found = await self._at_head(store)
+        if not self.plan.rolls_back:
+            self.failures += [f"halted: {each.failure}" for each in found if each.failure]
+        return [each.partition for each in found if each.failure]
+
+    async def _at_head(self, store: EventStore) -> list[PartitionStatus]:
         give_up = self.loop.time() + VIEWS_WITHIN
         while True:
             found = await status(store, self.tally)
-            halted = [each.partition for each in found if each.failure]
             # Ahead of a log that was rolled back is not at its head either.
             behind = [
                 each
@@ -241,9 +249,7 @@ class World:
                 if (each.position != each.head or each.parked) and not each.failure
             ]
             if not behind:
-                if halted and not self.plan.rolls_back:
-                    self.failures += [f"halted: {each.failure}" for each in found if each.failure]
-                return halted
+                return found
             if self.loop.time() > give_up:
                 raise Stuck(f"a view does not come to the head of the log: {behind}")
             await asyncio.sleep(LOOK)
