@@ -11,7 +11,7 @@ from collections.abc import Generator
 from typing import Any
 
 from redis import utils
-from redis.asyncio.retry import Retry
+from redis.retry import AbstractRetry
 
 from tests.faults.simulation.loop import VirtualLoop
 from tests.faults.simulation.scopes import numbered_scopes
@@ -78,7 +78,7 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
     def version() -> str:
         return "0"
 
-    def itself(retry: Retry, _: object) -> Retry:
+    def itself(retry: object, _: object) -> object:
         return retry
 
     # A worker's name has both in it, and what it does may follow from its name.
@@ -103,7 +103,7 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
         # redis-py reads its own package metadata for each connection, and copies what it would
         # need to try again: 5 ms of a simulation's 60.
         (utils, "get_lib_version", version),
-        (Retry, "__deepcopy__", itself),
+        (AbstractRetry, "__deepcopy__", itself),
     ]
     try:
         with _replaced(replaced), numbered_scopes():
