@@ -5,12 +5,14 @@ import os
 import random
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.campaign.fault import Fault, Scale, Seen, skipped
 from tests.faults.campaign.servers import valkey9
 from tests.faults.campaign.syncs import (
     NO_COMPILER,
+    Synced,
     cut_copy,
     log_file,
     synced_by,
@@ -48,7 +50,7 @@ async def _run(scale: Scale) -> Seen:
     broken: list[str] = []
     times, exact, known = scale.of(CUTS, 4), 0, 0
     for number in range(times):
-        moment = chance.randint(_first_answer(history), syncs[-1].at)
+        moment = _moment(chance, history, syncs)
         synced = synced_by(moment, syncs)
         # What was not synced may be there or not, and may end anywhere.
         cut = synced if number % 2 == 0 else chance.randint(synced, whole)
@@ -81,9 +83,10 @@ async def _filled(data: Path, path: Path, scale: Scale) -> None:
         await asyncio.to_thread(server.stop)
 
 
-def _first_answer(history: History) -> int:
-    """When it was given: a power loss before it has nothing to lose."""
-    return min(at.at for _, at in history.attempts if at is not None)
+def _moment(chance: random.Random, history: History, syncs: Sequence[Synced]) -> int:
+    """When the power fails: before the first answer there is nothing to lose."""
+    first = min(at.at for _, at in history.attempts if at is not None)
+    return chance.randint(first, syncs[-1].at)
 
 
 def _known_at(history: History, moment: int) -> History:
