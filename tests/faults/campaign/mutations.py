@@ -30,8 +30,8 @@ FAULT = Fault(
     f"simulated until one finds something; of two, only the plans in which that can be: {SEEDS:,} "
     "seeds have about 100 views that park, and 60 logs that are rolled back.",
     f"Each is found within {SEEDS:,} seeds.",
-    "Of the position in the fence alone: who has lost the lease is stopped by the epoch, and who "
-    "has it sends no commit twice.",
+    "Of the position in the fence alone: who has lost the lease is stopped by the epoch, so only a "
+    "commit that something on the way repeats would tell.",
     run,
     within_s=1_200.0,
 )
