@@ -4,6 +4,7 @@ Both sides write to the same disk before they acknowledge. A round measures ever
 sides, and the best ones count; the line is of the round with the median ratio.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -87,8 +88,10 @@ def lines(peers: tuple[Peer, ...] = PEERS) -> Iterator[Line | Missing]:
 
 
 def _round(peer: Peer, url: str, number: int) -> Line:
+    os.sync()  # neither side pays for what the one before has left to be written
     with _folder() as folder:
         setting, value = _best(peer.measure(folder))
+    os.sync()
     our_setting, our_value = _best(ours.measure(url, number))
     return Line(
         bench=f"peers, {peer.name}",

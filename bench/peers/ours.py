@@ -10,7 +10,7 @@ from bench.domain import REFERENCE, Account, domain
 from bench.peers.peer import ACCOUNTS, SECONDS
 from whence import Runtime, open_store
 
-CALLERS = (64, 512)
+CALLERS = (64, 512, 1024)
 
 
 def measure(url: str, round_: int) -> dict[str, float]:
