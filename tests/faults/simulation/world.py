@@ -26,9 +26,10 @@ from whence.projections.query import find
 from whence.projections.status import PartitionStatus, status
 from whence.store.eventstore import EventStore
 
-# Seconds of virtual time: for all commands, then for the views, and for the workers to leave.
+# Seconds of virtual time: for all commands, then for the views, and for the workers to leave. A
+# server's clock jumps back by two minutes at most, and a lease of the dead lives as much longer.
 COMMANDS_WITHIN = 600.0
-VIEWS_WITHIN = 120.0
+VIEWS_WITHIN = 240.0
 FAREWELL = 30.0
 # From the last command until a view is mended, and from then on until the network is good.
 UNMENDED, TROUBLED = 2.0, 12.0
