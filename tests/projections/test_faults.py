@@ -238,7 +238,8 @@ class TestALogThatChanged:
             await wait_until_caught_up(store, counts)
         # The checkpoint stands on the damaged event, which is no reason for the next one to stop.
         async with working(store, only(Counts)):
-            found = await until(store, lambda found: found[number].epoch == 2)
+            # It has the second epoch, and has tried the parked event again under it.
+            found = await until(store, lambda found: found[number].epoch > 2)
         (parked,) = await parked_sequences(store, counts)
         assert (parked.stream, parked.note.version, parked.note.position) == (torn, 1, 1)
         assert f"version 1 of {torn} does not match its checksum" in parked.note.reason
