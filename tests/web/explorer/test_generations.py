@@ -1,9 +1,8 @@
 """A view made anew from the page of the projections: asked for, watched, switched, taken back."""
 
-import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import ClassVar
 
 import anyio
@@ -13,6 +12,7 @@ from playwright.async_api import Page, expect
 from starlette.applications import Starlette
 
 from examples.orders.domain import Order, OrderPlaced
+from tests.projections.domain import QUICK, working
 from tests.web.client import Client
 from tests.web.explorer.browser import keep_screenshot, needs_chromium, reading, violations
 from tests.web.explorer.html import page as page_of
@@ -21,7 +21,6 @@ from whence import Domain, Projection, Recorded, Runtime, Views, on
 from whence.projections.generations import Generations, generations
 from whence.projections.projection import Projector
 from whence.projections.rebuild import rebuild
-from whence.projections.settings import WorkerSettings
 from whence.projections.wishes import Wish
 from whence.projections.worker import Worker
 from whence.store.eventstore import EventStore
@@ -32,7 +31,6 @@ from whence.web.app import create_app
 
 PAGE = "/explorer/projections"
 ORDERS = [str(number) for number in range(30)]
-QUICK = WorkerSettings(lease_ms=3_000, poll_ms=50, retry_ms=20, longest_retry_ms=100)
 
 
 class Row(Struct, frozen=True):
@@ -73,15 +71,8 @@ class Shop:
     async def rebuilt(self) -> None:
         await rebuild(self.store, self.view, settings=QUICK)
 
-    @asynccontextmanager
-    async def worker(self) -> AsyncGenerator[None]:
-        task = asyncio.create_task(Worker(self.store, domain.read_model, settings=QUICK).run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    def worker(self) -> AbstractAsyncContextManager[Worker]:
+        return working(self.store, domain.read_model)
 
 
 @pytest.fixture

@@ -1,23 +1,19 @@
 """A view in SQL tables made anew from the page of the projections."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
 from sqlalchemy import Column, MetaData, String, Table, create_engine, text
 
 from examples.orders.domain import Order, OrderPlaced
+from tests.projections.domain import working
 from tests.projections.sqldomain import rows
 from tests.web.client import Client
 from tests.web.explorer.html import page as page_of
 from whence import Domain, Recorded, Runtime, on
 from whence.projections.generations import generations
-from whence.projections.readmodel import ReadModel
-from whence.projections.settings import WorkerSettings
 from whence.projections.status import wait_until_caught_up
-from whence.projections.worker import Worker
 from whence.sql import Sql, SqlProjection, open_database
 from whence.store.eventstore import EventStore
 from whence.web.app import create_app
@@ -25,7 +21,6 @@ from whence.web.app import create_app
 PAGE = "/explorer/projections"
 ORDERS = [str(number) for number in range(30)]
 SPOILT = "SELECT count(*) FROM placed_orders WHERE user_id = 'bob'"
-QUICK = WorkerSettings(lease_ms=3_000, poll_ms=50, retry_ms=20, longest_retry_ms=100)
 
 placed = Table(
     "placed_orders",
@@ -44,17 +39,6 @@ class PlacedTable(SqlProjection, tables=[placed]):
 
 
 domain = Domain(aggregates=[Order], projections=[PlacedTable])
-
-
-@asynccontextmanager
-async def worker(store: EventStore, model: ReadModel) -> AsyncGenerator[None]:
-    task = asyncio.create_task(Worker(store, model, settings=QUICK).run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def spoil(url: str) -> None:
@@ -99,7 +83,7 @@ async def test_its_tables_are_built_beside_and_readers_see_them_after_the_switch
             assert response.status_code == 303, response.text
 
         await client.placed(*ORDERS)
-        async with worker(store, domain.read_model.at(database)):
+        async with working(store, domain.read_model.at(database)):
             await wait_until_caught_up(store, view)
             spoil(url)
             await ask("rebuild", 1, then="wait")
