@@ -8,6 +8,49 @@ import httpx
 from tests.cli.program import ORDERS, Program, eventually, whence
 
 ITEMS = [{"sku": "tea", "quantity": 2, "price": 450}]
+# Its reaction to a box cannot be made, as if that were its code; its view is in a database.
+BOXES = """
+from typing import Self
+
+from sqlalchemy import Column, MetaData, String, Table
+
+from whence import Aggregate, Domain, Event, Recorded, command, on, replace
+from whence.reactions import Reaction, Then, reacts
+from whence.sql import Sql, SqlProjection
+
+
+class Packed(Event):
+    pass
+
+
+class Box(Aggregate[Packed], plural="boxes"):
+    packed: int = 0
+
+    @command
+    def pack(self) -> Packed:
+        return Packed()
+
+    def apply(self, event: Packed) -> Self:
+        return replace(self, packed=self.packed + 1)
+
+
+rows = Table("boxes", MetaData(), Column("id", String(100), primary_key=True))
+
+
+class Boxes(SqlProjection, tables=[rows]):
+    @on(Packed)
+    def packed(self, event: Packed, record: Recorded, sql: Sql) -> None:
+        sql.put(rows, {"id": record.id})
+
+
+class Labels(Reaction):
+    @reacts(Packed)
+    def packed(self, event: Packed, record: Recorded, then: Then) -> None:
+        raise ArithmeticError("out of labels")
+
+
+domain = Domain(aggregates=[Box], projections=[Boxes], reactions=[Labels])
+"""
 
 
 def test_it_shows_how_far_they_are_and_which_timers_wait(tmp_path: Path) -> None:
@@ -40,3 +83,30 @@ def test_it_shows_how_far_they_are_and_which_timers_wait(tmp_path: Path) -> None
     assert "there is no reaction 'appraisal'; there are: approval" in unknown.stderr
     assert "no event of order/42 is parked" in absent.stderr
     assert restarted.stdout == "approval goes on at the end of the log\n"
+
+
+def test_what_is_parked_is_told_in_the_words_of_reactions(tmp_path: Path) -> None:
+    (tmp_path / "boxes.py").write_text(BOXES)
+    # Nobody needs the database of the views for it.
+    env = {"WHENCE_DOMAIN": "boxes:domain", "WHENCE_SQL_URL": "postgresql://127.0.0.1:1/none"}
+    with Program("dev", "boxes:domain", "--port", "0", cwd=tmp_path) as dev:
+        assert httpx.post(f"{dev.base}/boxes/red/pack", json={}).status_code == 201
+
+        def parked() -> list[dict[str, object]]:
+            found = whence("reactions", "parked", "--json", cwd=tmp_path, env=env)
+            listed: list[dict[str, object]] = json.loads(found.stdout)
+            return listed
+
+        eventually(parked, "the event to be parked")
+        (one,) = parked()
+        table = whence("reactions", "parked", cwd=tmp_path, env=env)
+        failed = whence("reactions", "retry", "labels", "box/red", cwd=tmp_path, env=env)
+        assert dev.end() == 0
+    asked = whence("reactions", "retry", cwd=tmp_path, env=env)
+
+    assert (one["reaction"], one["aggregate"], one["event"]) == ("labels", "box/red", "Packed")
+    assert table.stdout.split()[:2] == ["reaction", "aggregate"]
+    assert (failed.returncode, failed.stderr) == (1, "")
+    assert "labels: box/red is parked at version 1: ArithmeticError" in failed.stdout
+    assert (asked.returncode, asked.stderr) == (1, "")
+    assert 'is done as soon as a worker does ("whence reactions parked" shows it)' in asked.stdout

@@ -1,7 +1,8 @@
-"""``whence projections parked``, ``retry`` and ``skip``: events that cannot be applied."""
+"""``parked``, ``retry`` and ``skip``: events that projections and reactions cannot apply."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Literal, NamedTuple
 
 import click
@@ -26,8 +27,8 @@ from whence.store.errors import InvalidSetting, NotParked
 from whence.store.eventstore import EventStore, open_store
 from whence.store.ids import StreamId
 
-_PARKED = ("projection", "aggregate", "version", "event", "since", "tries", "waiting", "reason")
-_SKIPPED = ("projection", "aggregate", "version", "event", "when", "by", "reason", "failure")
+_PARKED = ("aggregate", "version", "event", "since", "tries", "waiting", "reason")
+_SKIPPED = ("aggregate", "version", "event", "when", "by", "reason", "failure")
 
 domain_again = click.option("--domain", "domain_path", metavar="MODULE:NAME", help="The domain.")
 url_again = click.option("--url", metavar="URL", help="The server.")
@@ -45,9 +46,9 @@ class Given(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A parked sequence or a skipped event of one projection, as JSON has it."""
+    """A parked sequence or a skipped event, of a projection or a reaction."""
 
-    projection: str
+    of: Named
     aggregate: str
     version: int
     position: int
@@ -55,9 +56,11 @@ class Row(NamedTuple):
     more: dict[str, Any]
 
     def document(self) -> dict[str, Any]:
+        """As JSON has it."""
         fields: dict[str, Any] = self._asdict()
+        of: Named = fields.pop("of")
         more: dict[str, Any] = fields.pop("more")
-        return fields | more
+        return {of.kind: of.name} | fields | more
 
 
 @click.command()
@@ -77,8 +80,8 @@ def parked(
 ) -> None:
     """List the aggregates whose events wait because one of them cannot be applied.
 
-    Of each: the first event that is not in the view, why, since when, how often it was tried, and
-    how many events wait. Of the projection NAME, or of all.
+    Of each: the first event that waits, why, since when, how often it was tried, and how many wait
+    in all. Of the projection or reaction NAME, or of all.
 
     Exit code 1 says that something is parked.
     """
@@ -89,9 +92,8 @@ def parked(
     if as_json:
         text.say_json([row.document() for row in rows])
     elif rows:
-        text.say_table(
-            [_SKIPPED if skipped else _PARKED, *(_cells(row) for row in rows)], right=(2,)
-        )
+        head = (rows[0].of.kind, *(_SKIPPED if skipped else _PARKED))
+        text.say_table([head, *(_cells(row) for row in rows)], right=(2,))
     else:
         click.echo("nothing was skipped" if skipped else "nothing is parked")
     if rows and not skipped:
@@ -109,11 +111,11 @@ def _chosen(given: Given, domain: Domain, model: ReadModel, name: str | None) ->
 async def _rows(url: str, chosen: Sequence[Named], skipped: bool) -> list[Row]:
     async with open_store(url, durability=RELAXED) as store:
         if skipped:
-            return [_skip(p.name, x) for p in chosen for x in await skipped_events(store, p)]
-        return [_park(p.name, x) for p in chosen for x in await parked_sequences(store, p)]
+            return [_skip(one, x) for one in chosen for x in await skipped_events(store, one)]
+        return [_park(one, x) for one in chosen for x in await parked_sequences(store, one)]
 
 
-def _park(projection: str, found: ParkedSequence) -> Row:
+def _park(of: Named, found: ParkedSequence) -> Row:
     note = found.note
     more = {
         "since": found.since,
@@ -121,19 +123,19 @@ def _park(projection: str, found: ParkedSequence) -> Row:
         "waiting": found.waiting,
         "reason": note.reason,
     }
-    return Row(projection, str(found.stream), note.version, note.position, note.type, more)
+    return Row(of, str(found.stream), note.version, note.position, note.type, more)
 
 
-def _skip(projection: str, found: SkippedEvent) -> Row:
+def _skip(of: Named, found: SkippedEvent) -> Row:
     skip = found.skip
     more = {"when": found.moment, "by": skip.by, "reason": skip.reason, "failure": skip.failure}
-    return Row(projection, str(found.stream), found.version, skip.position, skip.type, more)
+    return Row(of, str(found.stream), found.version, skip.position, skip.type, more)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     moment, *more = row.more.values()
     return (
-        row.projection,
+        row.of.name,
         row.aggregate,
         str(row.version),
         row.event or "?",
@@ -157,10 +159,11 @@ def retry(
     url: str | None,
     sql_url: str | None,
 ) -> None:
-    """Apply the events that are parked, in their order, up to where the projection is.
+    """Apply the events that are parked, in their order, up to where the feed has been read.
 
-    Of the projection NAME or of all; of one aggregate, STREAM, or of all. The worker that has the
-    partition does it, with the code that it runs; where none is, it is done here.
+    Of the projection or reaction NAME or of all; of one aggregate, STREAM, or of all. The worker
+    that has the partition does it, with the code that it runs. Where none is, a projection's are
+    applied here, and a reaction's wait for a worker.
 
     For example, once the handler is mended: whence projections retry order-list order/42
     """
@@ -183,33 +186,43 @@ async def _retry(
 ) -> bool:
     """Whether all that was parked is applied now. Raises NotParked for a stream that is not."""
     fine = True
-    async with (
-        open_store(url, durability=RELAXED) as store,
-        at_database(domain.read_model, sql_url) as views,
-    ):
-        for projection in _chosen(given, domain, views, name):
-            streams = [wanted] if wanted else await _parked_streams(store, projection)
+    async with _reached(url, given, domain, sql_url, name) as (store, chosen):
+        for one in chosen:
+            streams = [wanted] if wanted else await _parked_streams(store, one)
             for stream in streams:
                 try:
-                    answer = await requests.retry(store, projection, stream)
+                    answer = await requests.retry(store, one, stream)
                 except NotParked:
                     if wanted:
                         raise
                     continue  # it was applied meanwhile
-                fine = _report(projection, stream, answer) and fine
+                fine = _report(one, stream, answer) and fine
             if not streams:
-                text.say(f"nothing is parked in {projection.name}")
+                text.say(f"nothing is parked in {one.name}")
     return fine
 
 
-async def _parked_streams(store: EventStore, projection: Named) -> list[StreamId]:
-    return [found.stream for found in await parked_sequences(store, projection)]
+@asynccontextmanager
+async def _reached(
+    url: str, given: Given, domain: Domain, sql_url: str | None, name: str | None
+) -> AsyncGenerator[tuple[EventStore, Sequence[Named]]]:
+    """The store, and all or the one of this name, projections where their views are kept."""
+    async with open_store(url, durability=RELAXED) as store:
+        if given.of == "reactions":
+            yield store, _chosen(given, domain, domain.read_model, name)
+            return
+        async with at_database(domain.read_model, sql_url) as views:
+            yield store, _chosen(given, domain, views, name)
+
+
+async def _parked_streams(store: EventStore, one: Named) -> list[StreamId]:
+    return [found.stream for found in await parked_sequences(store, one)]
 
 
 @click.command()
 @click.argument("name")
 @click.argument("stream")
-@click.option("--reason", required=True, help="Why the view may do without it; it is kept.")
+@click.option("--reason", required=True, help="Why it can be done without; it is kept.")
 @domain_again
 @url_again
 @sql_option
@@ -223,10 +236,11 @@ def skip(
     url: str | None,
     sql_url: str | None,
 ) -> None:
-    """Let the projection NAME do without the event at which the aggregate STREAM is parked.
+    """Do without the event at which the aggregate STREAM is parked.
 
-    The events behind it are applied. Who decided it, when and why is kept, and a rebuild does
-    without the event as well: see "parked --skipped", and "rebuild --forget-skips".
+    NAME is the projection or reaction. The events behind it are applied. Who decided it, when and
+    why is kept: see "parked --skipped". A view does without the event when it is made anew as
+    well: see "whence projections rebuild --forget-skips".
 
     For example: whence projections skip order-list order/42 --reason "ordered by a test"
     """
@@ -248,12 +262,8 @@ async def _skip_one(
     stream: StreamId,
     reason: str,
 ) -> bool:
-    async with (
-        open_store(url, durability=RELAXED) as store,
-        at_database(domain.read_model, sql_url) as views,
-    ):
-        (projection,) = _chosen(given, domain, views, name)
-        return _report(projection, stream, await requests.skip(store, projection, stream, reason))
+    async with _reached(url, given, domain, sql_url, name) as (store, (one,)):
+        return _report(one, stream, await requests.skip(store, one, stream, reason))
 
 
 def _stream(named: str) -> StreamId:
@@ -267,22 +277,22 @@ def _stream(named: str) -> StreamId:
     return StreamId.checked(type_name, id_)
 
 
-def _report(projection: Named, stream: StreamId, answer: Answer) -> bool:
-    """Say what became of a request; whether the whole sequence is in the view."""
+def _report(one: Named, stream: StreamId, answer: Answer) -> bool:
+    """Say what became of a request; whether all of the sequence is applied."""
     match answer.outcome:
         case "applied":
-            text.say(f"{projection.name}: all events of {stream} are applied")
+            text.say(f"{one.name}: all events of {stream} are applied")
             return True
         case "parked":
             assert answer.note is not None, "what is parked has a note"
             text.say(
-                f"{projection.name}: {stream} is parked at version {answer.note.version}: "
+                f"{one.name}: {stream} is parked at version {answer.note.version}: "
                 f"{answer.note.reason}"
             )
             return False
         case "open":
             text.say(
-                f"{projection.name}: the worker has not come to {stream} yet; it stays asked, and "
-                'is done as soon as a worker does ("whence projections parked" shows it)'
+                f"{one.name}: the worker has not come to {stream} yet; it stays asked, and "
+                f'is done as soon as a worker does ("whence {one.kind}s parked" shows it)'
             )
             return False
