@@ -13,6 +13,7 @@ from whence.store.ids import StreamId
 
 _NO_NOTES: Mapping[StreamId, Note | None] = MappingProxyType({})
 _NO_SKIPS: Mapping[Skipped, Skip] = MappingProxyType({})
+_NO_REQUESTS: Mapping[StreamId, bytes] = MappingProxyType({})
 
 
 class Entries(NamedTuple):
@@ -30,7 +31,7 @@ class Change(NamedTuple):
 
     ``position`` and ``anchor`` are those of the last event in it. ``notes`` are those of parked
     sequences, None for one that waits no longer; ``skips`` are the events that are skipped from now
-    on; ``answered`` are the sequences for which somebody asked, and need not wait any longer.
+    on; ``answered`` are the requests that are done with, by the bytes that were read of them.
     ``entries`` are those of the indexes that change with the rows.
     ``steps`` are what is asked of a SQL view, event by event, which has no ``rows`` then.
     """
@@ -41,7 +42,7 @@ class Change(NamedTuple):
     anchor: str
     notes: Mapping[StreamId, Note | None] = _NO_NOTES
     skips: Mapping[Skipped, Skip] = _NO_SKIPS
-    answered: Collection[StreamId] = ()
+    answered: Mapping[StreamId, bytes] = _NO_REQUESTS
     steps: Sequence["Step"] = ()
     entries: "Entries" = _NO_ENTRIES
 

@@ -143,7 +143,8 @@ class Checkpoints:
         args += change.entries.old
         for entry in change.entries.new:
             args += (0, entry)  # a score that is the same for all: then they are in their order
-        args += map(str, change.answered)
+        for stream, request in change.answered.items():
+            args += (str(stream), request)
         return ScriptCall(COMMIT, self._all_keys(lease), args)
 
     async def _run(

@@ -3,6 +3,7 @@
 The server puts its time in front, in microseconds since 1970; the rest is JSON.
 """
 
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
@@ -76,12 +77,23 @@ class Skip(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What a person wants done with a parked sequence; ``version`` is where it begins for them."""
+    """What a person wants done with a parked sequence; ``version`` is where it begins for them.
+
+    ``id`` tells it from the same wish, expressed again.
+    """
 
     action: Literal["retry", "skip"]
     version: int
     by: str
     reason: str = ""
+    id: str = msgspec.field(default_factory=lambda: secrets.token_hex(4))
+
+
+class Asked(NamedTuple):
+    """A request as it was found; by its bytes it is known again when it has been done."""
+
+    request: Request
+    data: bytes
 
 
 class Skipped(NamedTuple):
@@ -126,11 +138,11 @@ def parse_skips(flat: Sequence[bytes]) -> dict[Skipped, tuple[datetime, Skip]]:
     }
 
 
-def parse_requests(flat: Sequence[bytes]) -> dict[StreamId, Request]:
+def parse_requests(flat: Sequence[bytes]) -> dict[StreamId, Asked]:
     """The reply to HGETALL of what was asked for."""
     try:
         return {
-            StreamId.parse(stream.decode()): _request.decode(data)
+            StreamId.parse(stream.decode()): Asked(_request.decode(data), data)
             for stream, data in zip(flat[::2], flat[1::2], strict=True)
         }
     except (msgspec.MsgspecError, ValueError) as error:

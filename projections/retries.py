@@ -11,7 +11,7 @@ from whence.projections.batch import Batch, Change, Refused
 from whence.projections.fetch import Fetched, read_sequence
 from whence.projections.lease import Lease
 from whence.projections.ledger import Ledger
-from whence.projections.notes import Note, Request, Skip, Skipped, parse_requests
+from whence.projections.notes import Asked, Note, Skip, Skipped, parse_requests
 from whence.projections.projection import Projector
 from whence.projections.settings import WorkerSettings
 from whence.store.errors import CorruptStore, LeaseLost, WhenceError
@@ -23,7 +23,7 @@ log = logging.getLogger("whence.projections")
 
 class _Retry(NamedTuple):
     lease: Lease
-    request: Request | None
+    asked: Asked | None
 
 
 class Retries:
@@ -82,9 +82,9 @@ class Retries:
         for lease, reply in zip(parked, replies, strict=True):
             requests = parse_requests(reply)
             for stream, note in lease.parked.items():
-                request = requests.get(stream)
-                if request is not None or self._is_due(stream, note):
-                    self._running[stream] = _Retry(lease, request)
+                asked = requests.get(stream)
+                if asked is not None or self._is_due(stream, note):
+                    self._running[stream] = _Retry(lease, asked)
 
     async def step(self) -> dict[int, WhenceError]:
         """Apply a piece of one sequence; what went wrong with its partition, if anything did.
@@ -101,7 +101,7 @@ class Retries:
         refused = Refused({})
         while True:
             try:
-                change = await self._change(lease, stream, note, retry.request, refused)
+                change = await self._change(lease, stream, note, retry.asked, refused)
             except CorruptStore as error:
                 del self._running[stream]
                 return {lease.partition: error}
@@ -121,15 +121,16 @@ class Retries:
         lease: Lease,
         stream: StreamId,
         note: Note,
-        request: Request | None,
+        asked: Asked | None,
         refused: Refused,
     ) -> Change:
         """What a piece of a parked sequence makes of the view, without what a database refuses.
 
         Raises CorruptStore.
         """
-        nothing = Change({}, 0, lease.position, lease.anchor, answered=[stream])
-        skip = request if request is not None and request.action == "skip" else None
+        answered = {} if asked is None else {stream: asked.data}
+        nothing = Change({}, 0, lease.position, lease.anchor, answered=answered)
+        skip = asked.request if asked is not None and asked.request.action == "skip" else None
         if skip is not None and skip.version != note.version:
             return nothing  # it is another event by now than the one that was to be skipped
         first = note.version if skip is None else note.version + 1
@@ -146,9 +147,7 @@ class Retries:
         if skip is not None:
             record = Skip(note.position, note.type, note.reason, skip.reason, skip.by)
             skipped[Skipped(stream, note.version)] = record
-        # What was asked while this was under way, by itself, is still to be done.
-        answered = [stream] if request is not None or note_after is None else []
-        change = nothing._replace(notes={stream: note_after}, skips=skipped, answered=answered)
+        change = nothing._replace(notes={stream: note_after}, skips=skipped)
         return (
             change
             if made is None

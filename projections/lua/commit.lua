@@ -13,13 +13,15 @@
 --       and per skipped event: event, record
 --       and per old entry of the index: entry
 --       and per new one: 0, entry
---       and the streams whose request is answered
+--       and per request that is done with: stream, request
 -- Answers:
 --   committed
 --   fenced epoch position                       where the checkpoint is; nothing was written
 --
 -- A commit that leaves the position as it is takes the epoch on by one, as the caller does: so each
 -- moves either, and none is applied a second time, by whomever it is repeated.
+-- A request goes as it was read: one that has come in its place since then stays. One for a sequence
+-- that waits no longer goes with the note.
 -- A note and a record get the server's time in front, in microseconds; a note keeps its first one.
 -- All checks come before the first write: Lua has no rollback. The rows come before the checkpoint,
 -- so a view that is not a hash refuses the first of them.
@@ -64,6 +66,7 @@ in_chunks('HDEL', KEYS[2], deletes, notes - 1)
 for n = notes, skips - 1, 2 do
   if ARGV[n + 1] == '' then
     redis.call('HDEL', KEYS[3], ARGV[n])
+    redis.call('HDEL', KEYS[5], ARGV[n])
   else
     redis.call('HSET', KEYS[3], ARGV[n], since[n] .. ARGV[n + 1])
   end
@@ -73,7 +76,11 @@ for n = skips, old - 1, 2 do
 end
 in_chunks('ZREM', KEYS[6], old, new - 1)
 in_chunks('ZADD', KEYS[6], new, answered - 1)
-in_chunks('HDEL', KEYS[5], answered, #ARGV)
+for n = answered, #ARGV, 2 do
+  if redis.call('HGET', KEYS[5], ARGV[n]) == ARGV[n + 1] then
+    redis.call('HDEL', KEYS[5], ARGV[n])
+  end
+end
 redis.call('HSET', KEYS[1], 'position', ARGV[3], 'anchor', ARGV[4])
 if ARGV[3] == ARGV[2] then
   redis.call('HINCRBY', KEYS[1], 'epoch', 1)

@@ -5,80 +5,21 @@ Somebody between worker and server repeats it: the worker has had its answer, an
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import pytest
 
-from tests.listening import Echo
-from tests.projections.domain import Sent, Tally, Weighed, only, parcel, record
+from tests.projections.domain import Sent, Tally, Weighed, only, record
+from tests.projections.hands import STREAM, Hands
 from tests.projections.sqldomain import TallyTable, rows
 from tests.projections.sqldomain import only as only_tables
-from whence.projections.advance import Advance
 from whence.projections.batch import Change
-from whence.projections.lease import Lease, Leases
-from whence.projections.ledger import Ledger, ledger_of
-from whence.projections.notes import Request
-from whence.projections.projection import Projector
-from whence.projections.requests import leave
-from whence.projections.retries import Retries
-from whence.projections.settings import WorkerSettings
+from whence.projections.lease import Lease
+from whence.projections.ledger import Ledger
 from whence.sql import open_database
 from whence.store.errors import LeaseLost
 from whence.store.eventstore import EventStore
-from whence.store.wire import Reply
 
-STREAM = parcel(1)
 TALLIES = "SELECT id, seen, chain FROM tallies"
-# An event at a time, and nothing is tried again by itself.
-SETTINGS = WorkerSettings(batch=1, attempts=1)
-
-
-class Hands:
-    """The steps of a worker, one by one, in the partition of the parcel."""
-
-    def __init__(self, store: EventStore, projection: Projector) -> None:
-        self.echo = Echo(store.address.wire())
-        self.ledger: Ledger = ledger_of(store, projection, self.echo)
-        self.leases: list[Lease] = []
-        self._store = store
-        self._projection = projection
-
-    async def follow(self) -> None:
-        """Take the partition, and apply what its feed holds."""
-        leases = Leases(self._store, self._projection.name, "one", 60_000, self.echo)
-        self.leases = await leases.acquire([self._store.keys.partition(STREAM)])
-        assert await self.ledger.take(self.leases) == {}
-        (lease,) = self.leases
-        advance = Advance(self._store, self._projection, self.ledger, SETTINGS)
-        while pointers := await self._store.pointers(lease.partition, after=lease.position):
-            assert (await advance.apply([(lease, pointers)]))[1] == {}
-
-    async def ask(self, action: Literal["retry", "skip"], version: int, by: str = "ann") -> None:
-        request = Request(action, version, by)
-        await leave(self.echo, self._store, self._projection, STREAM, request)
-
-    async def tend(self) -> None:
-        """Do what was asked for, to its end."""
-        retries = Retries(self._store, self._projection, self.ledger, SETTINGS)
-        await retries.look(self.leases)
-        assert retries.running
-        while retries.running:
-            assert await retries.step() == {}
-
-    async def nothing_changes_when_it_is_repeated(self) -> None:
-        before = await self.kept()
-        assert {reply[0] for reply in await self.echo.again()} == {b"fenced"}
-        assert await self.kept() == before
-
-    async def kept(self) -> list[Reply]:
-        """What the server has of the partition."""
-        keys, number, name = self._store.keys, self.leases[0].partition, self._projection.name
-        kinds = (keys.checkpoint, keys.view, keys.parked, keys.skipped, keys.asked)
-        return await self._store.ask_many([("HGETALL", kind(number, name)) for kind in kinds])
-
-    async def close(self) -> None:
-        await self.ledger.close()
-        await self.echo.close()
 
 
 @pytest.fixture
@@ -106,7 +47,7 @@ async def test_the_pieces_of_a_sequence_that_is_applied_again(
     mend(monkeypatch)
     await hands.ask("retry", 1)
     await hands.tend()
-    assert (await hands.kept())[2] == []
+    assert await hands.parked() == []
     await hands.nothing_changes_when_it_is_repeated()
 
 

@@ -35,9 +35,9 @@ REQUEST = Request("retry", 4, "ann")
 _ROWS = ["a", ROW, "b", ROW, "c"]
 _ENTRIES = Entries([b"old"], [b"new"])
 _INDEXED = [b"old", 0, b"new"]
-_VARIES = [*_ROWS, "x/7", b"", "x/12", encode(NOTE), "x/12@3", encode(SKIP), *_INDEXED, "x/12"]
+_VARIES = [*_ROWS, "x/7", b"", "x/12", encode(NOTE), "x/12@3", encode(SKIP), *_INDEXED]
 _VARYING = {
-    "commit": _VARIES,
+    "commit": [*_VARIES, "x/12", encode(REQUEST)],
     "mirror": [b"x/12", encode(NOTE), b"x/12@3", encode(SKIP)],
 }
 
@@ -51,8 +51,8 @@ async def heard(
     checkpoints = Checkpoints(store, "counts", wire)
     (lease,) = await leases.acquire([0])
     rows = {"a": ROW, "b": ROW, "c": None}
-    change = Change(rows, 1, 1, "x/1@1#1", {GONE: None, WAITING: NOTE}, {EVENT: SKIP}, [WAITING])
-    change = change._replace(entries=_ENTRIES)
+    change = Change(rows, 1, 1, "x/1@1#1", {GONE: None, WAITING: NOTE}, {EVENT: SKIP})
+    change = change._replace(entries=_ENTRIES, answered={WAITING: encode(REQUEST)})
     assert await checkpoints.commit([(lease, change)]) == [None]
     assert isinstance(await leave(wire, store, counts, WAITING, REQUEST), str)
     assert await checkpoints.note_failure(lease, "a sentence") is None

@@ -30,7 +30,7 @@ SET, CANCELLED = TimerId(WAITING, "limit"), TimerId(WAITING, "other")
 _VARYING = {
     "react": [
         *("x/12/limit", 1_000, encode_timer(TIMER), "x/12/other"),
-        *("x/7", b"", "x/12", encode(NOTE), "x/12@3", encode(SKIP), "x/12"),
+        *("x/7", b"", "x/12", encode(NOTE), "x/12@3", encode(SKIP), "x/12", b"asked"),
     ],
     "fired": ["x/12/limit", encode_timer(TIMER)],
 }
@@ -43,7 +43,8 @@ async def heard(store: EventStore) -> AsyncIterator[dict[str, Heard]]:
     await checkpoints.begin_now()
     (lease,) = await Leases(store, "clerk", "me", 60_000, wire).acquire([0])
     notes = {GONE: None, WAITING: NOTE}
-    change = Change({}, 1, 1, "x/1@1#1", notes, {Skipped(WAITING, 3): SKIP}, [WAITING])
+    change = Change({}, 1, 1, "x/1@1#1", notes, {Skipped(WAITING, 3): SKIP})
+    change = change._replace(answered={WAITING: b"asked"})
     await checkpoints.commit(lease, change, {SET: TIMER, CANCELLED: None})
     assert list((await checkpoints.due(0)).timers) == [SET]
     await checkpoints.fired(lease, {SET: encode_timer(TIMER)})

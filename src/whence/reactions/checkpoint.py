@@ -139,7 +139,8 @@ class Checkpoints:
             args += (str(stream), b"" if note is None else encode(note))
         for event, skip in change.skips.items():
             args += (str(event), encode(skip))
-        args += map(str, change.answered)
+        for stream, request in change.answered.items():
+            args += (str(stream), request)
         (answer,) = await self._run([ScriptCall(REACT, self._all_keys(lease.partition), args)])
         self._check_fence(lease, answer)
         checkpoint.move(lease, change)

@@ -8,7 +8,7 @@ from itertools import takewhile
 from whence.projections.batch import Change
 from whence.projections.fetch import Fetched, read_sequence
 from whence.projections.lease import Lease
-from whence.projections.notes import Note, Request, Skip, Skipped, parse_requests
+from whence.projections.notes import Asked, Note, Skip, Skipped, parse_requests
 from whence.projections.settings import WorkerSettings
 from whence.reactions.checkpoint import Checkpoints
 from whence.reactions.reactor import Reactor, Timers
@@ -41,7 +41,7 @@ class Retries:
         self._checkpoints = checkpoints
         self._settings = settings
         self._due: dict[StreamId, float] = {}  # readings of time.monotonic()
-        self._asked: dict[int, dict[StreamId, Request]] = {}
+        self._asked: dict[int, dict[StreamId, Asked]] = {}
         self._known: set[StreamId] = set()
         self._inherited: set[StreamId] = set()
 
@@ -87,9 +87,9 @@ class Retries:
             one of TROUBLE: no answer for now, try again.
         """
         note = lease.parked[stream]
-        request = self._asked.get(lease.partition, {}).pop(stream, None)
+        asked = self._asked.get(lease.partition, {}).pop(stream, None)
         self._inherited.discard(stream)
-        change, timers = await self._change(lease, stream, note, request)
+        change, timers = await self._change(lease, stream, note, asked)
         await self._checkpoints.commit(lease, change, timers)
         self._due.pop(stream, None)
         for event, skip in change.skips.items():
@@ -105,12 +105,11 @@ class Retries:
         return timers
 
     async def _change(
-        self, lease: Lease, stream: StreamId, note: Note, request: Request | None
+        self, lease: Lease, stream: StreamId, note: Note, asked: Asked | None
     ) -> tuple[Change, Timers]:
-        # A request that nobody here has read yet stays.
-        answered = () if request is None else (stream,)
+        answered = {} if asked is None else {stream: asked.data}
         nothing = Change({}, 0, lease.position, lease.anchor, answered=answered)
-        skip = request if request is not None and request.action == "skip" else None
+        skip = asked.request if asked is not None and asked.request.action == "skip" else None
         if skip is not None and skip.version != note.version:
             return nothing, {}  # it is another event by now than the one that was to be skipped
         first = note.version if skip is None else note.version + 1

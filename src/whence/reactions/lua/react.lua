@@ -11,13 +11,15 @@
 --       and per timer to cancel: timer
 --       and per parked sequence: stream, note   '' for one that waits no longer
 --       and per skipped event: event, record
---       and the streams whose request is answered
+--       and per request that is done with: stream, request
 -- Answers:
 --   committed
 --   fenced epoch position                       where the checkpoint is; nothing was written
 --
 -- A commit that leaves the position as it is takes the epoch on by one, as the caller does: so each
 -- moves either, and none is applied a second time, by whomever it is repeated.
+-- A request goes as it was read: one that has come in its place since then stays. One for a sequence
+-- that waits no longer goes with the note.
 -- A note and a record get the server's time in front, in microseconds; a note keeps its first one.
 -- Each key is looked at before the first write, for one of a wrong type ends the script.
 
@@ -49,6 +51,7 @@ local now = string.format('%.0f ', time[1] * 1000000 + time[2])
 for n = notes, skips - 1, 2 do
   if ARGV[n + 1] == '' then
     redis.call('HDEL', KEYS[4], ARGV[n])
+    redis.call('HDEL', KEYS[6], ARGV[n])
   else
     local known = redis.call('HGET', KEYS[4], ARGV[n])
     local since = known and string.match(known, '^%d+ ') or now
@@ -58,8 +61,10 @@ end
 for n = skips, answered - 1, 2 do
   redis.call('HSET', KEYS[5], ARGV[n], now .. ARGV[n + 1])
 end
-for n = answered, #ARGV do
-  redis.call('HDEL', KEYS[6], ARGV[n])
+for n = answered, #ARGV, 2 do
+  if redis.call('HGET', KEYS[6], ARGV[n]) == ARGV[n + 1] then
+    redis.call('HDEL', KEYS[6], ARGV[n])
+  end
 end
 redis.call('HSET', KEYS[1], 'position', ARGV[3], 'anchor', ARGV[4])
 if ARGV[3] == ARGV[2] then
