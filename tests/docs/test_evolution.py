@@ -1,13 +1,10 @@
 """The guide shows code that works."""
 
-import re
-from pathlib import Path
 from typing import Any
 
+from tests.docs.pages import snippets
 from whence import Event
 from whence.store.upcasting import Upcaster, retired
-
-GUIDE = (Path(__file__).parents[2] / "docs/evolution.md").read_text(encoding="utf-8")
 
 
 class Paid(Event):
@@ -19,10 +16,9 @@ class Seated(Event):
 
 
 def test_its_upcasters_do_what_it_says() -> None:
-    blocks = re.findall(r"```python\n(.+?)```", GUIDE, re.DOTALL)
     names: dict[str, Any] = {"Event": Event, "Paid": Paid, "Seated": Seated, "retired": retired}
     found: dict[str, Upcaster] = {}
-    for block in blocks:
+    for block in snippets("docs/evolution.md"):
         if not block.startswith("domain ="):
             exec(block, names)
             found |= {n: one for n, one in names.items() if isinstance(one, Upcaster)}
