@@ -10,11 +10,12 @@ from whence.projections.notes import encode
 from whence.store.errors import CorruptStore, LeaseLost, WhenceError
 from whence.store.eventstore import EventStore
 from whence.store.script import Script, ScriptCall, answers_of, run_scripts
-from whence.store.wire import Arg, ServerError, Wire, refusal
+from whence.store.wire import Arg, Command, ServerError, Wire, refusal
 
 _LUA = Path(__file__).parent / "lua"
 COMMIT = Script.read(_LUA / "commit.lua")
 HALT = Script.read(_LUA / "halt.lua")
+CLEAR = Script.read(_LUA / "clear.lua")
 DROP = Script.read(_LUA / "drop.lua")
 
 
@@ -61,15 +62,22 @@ class Checkpoints:
         """Nothing to do: who reads rows in Redis asks which generation is live."""
         return True
 
-    async def skip_as(self, other: str) -> None:
-        """Skip what is skipped in another generation; raises ServerRefused as well."""
-        copies = [
-            ("COPY", self._keys.skipped(n, other), self._keys.skipped(n, self._projection))
-            for n in range(self._keys.partitions)
-        ]
-        await answers_of(self._wire, self._where, [], then=copies)
+    async def clear(self, live: str, *, keep_skips: bool) -> None:
+        """Remove what there may be of this generation; raises ServerRefused as well.
 
-    async def drop(self, live: str, hold_ms: int = 0) -> None:
+        With ``keep_skips`` it skips what is skipped in the generation ``live``.
+        """
+        left = list(range(self._keys.partitions))
+        while left:
+            found = await answers_of(self._wire, self._where, [], then=self._found(left))
+            calls = [
+                self._clear(n, live, [epoch or "", owner or "", "keep" if keep_skips else "forget"])
+                for n, epoch, owner in zip(left, found[::2], found[1::2], strict=True)
+            ]
+            answers = await answers_of(self._wire, self._where, calls)
+            left = [n for n, answer in zip(left, answers, strict=True) if answer[0] == b"fenced"]
+
+    async def drop(self, live: str, hold_ms: int) -> None:
         """Remove all that there is of this generation; raises ServerRefused as well.
 
         Nobody takes a partition of it for ``hold_ms`` milliseconds: a worker that was paused just
@@ -102,6 +110,27 @@ class Checkpoints:
         keys = [self._keys.checkpoint(lease.partition, self._projection)]
         (error,) = await self._run([lease], [ScriptCall(HALT, keys, [lease.epoch, failure])])
         return error
+
+    def _found(self, partitions: Sequence[int]) -> list[Command]:
+        """Asks for what ``_clear`` has to know: the epoch and the owner of each."""
+        commands: list[Command] = []
+        for n in partitions:
+            commands.append(("HGET", self._keys.checkpoint(n, self._projection), "epoch"))
+            commands.append(("GET", self._keys.lease(n, self._projection)))
+        return commands
+
+    def _clear(self, partition: int, live: str, args: Sequence[Arg]) -> ScriptCall:
+        kinds = (
+            self._keys.checkpoint,
+            self._keys.lease,
+            self._keys.view,
+            self._keys.parked,
+            self._keys.skipped,
+            self._keys.asked,
+            self._keys.index,
+        )
+        keys = [kind(partition, self._projection) for kind in kinds]
+        return ScriptCall(CLEAR, [*keys, self._keys.skipped(partition, live)], args)
 
     def _all_keys(self, lease: Lease) -> list[Arg]:
         kinds = (

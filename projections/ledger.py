@@ -57,12 +57,15 @@ class Ledger(Protocol):
         """
         ...
 
-    async def skip_as(self, other: str) -> None:
-        """Skip what is skipped in another generation, given by its name."""
+    async def clear(self, live: str, *, keep_skips: bool) -> None:
+        """Remove what there may be of this generation, which is about to begin.
+
+        With ``keep_skips`` it skips what is skipped in the generation ``live``.
+        """
         ...
 
-    async def drop(self, live: str, hold_ms: int = 0) -> None:
-        """Remove all that there is of this generation.
+    async def drop(self, live: str, hold_ms: int) -> None:
+        """Remove all that there is of this generation, for good.
 
         Nobody takes a partition of it for ``hold_ms`` milliseconds. Who still sees it with plain
         SQL, for a switch was broken off, sees the generation ``live`` from then on.

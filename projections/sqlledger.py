@@ -106,24 +106,26 @@ class SqlLedger:
 
         return await self._session.transaction(work)
 
-    async def skip_as(self, other: str) -> None:
+    async def clear(self, live: str, *, keep_skips: bool) -> None:
         def work(connection: Connection) -> None:
-            make_ours(connection)
-            self._standing.skip_as(connection, other)
+            self._drop(connection, live, for_good=False)
+            if keep_skips:
+                self._standing.skip_as(connection, live)
 
         await self._session.transaction(work)
+        await self._mirror.clear(live, keep_skips=keep_skips)
 
-    async def drop(self, live: str, hold_ms: int = 0) -> None:
-        def work(connection: Connection) -> None:
-            make_ours(connection)
-            shown = Generation(live, self._generation.declared)
-            self._generation.drop(connection, shown, for_good=hold_ms > 0)
-
-        await self._session.transaction(work)
+    async def drop(self, live: str, hold_ms: int) -> None:
+        await self._session.transaction(lambda c: self._drop(c, live, for_good=True))
         await self._mirror.drop(live, hold_ms)
 
     async def close(self) -> None:
         await self._session.close()
+
+    def _drop(self, connection: Connection, live: str, *, for_good: bool) -> None:
+        make_ours(connection)
+        shown = Generation(live, self._generation.declared)
+        self._generation.drop(connection, shown, for_good=for_good)
 
     def _commit(
         self, connection: Connection, changes: Sequence[tuple[Lease, Change]]

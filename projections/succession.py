@@ -157,9 +157,7 @@ class Succession:
         Nothing is, unless somebody has deleted the key that counts generations.
         """
         async with self._ledger(number) as ledger:
-            await ledger.drop(self._name(live))
-            if not forget_skips:
-                await ledger.skip_as(self._name(live))
+            await ledger.clear(self._name(live), keep_skips=not forget_skips)
 
     async def switch(self, from_: int, to: int, fence: Fence = _NO_FENCE) -> int:
         """The generation that is live now: ``to``, unless another one than ``from_`` was.

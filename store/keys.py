@@ -10,7 +10,7 @@
     {ns:017}:cmd:<type>:<id>:<cmd>   string  append.lua (expires)       what a command id has stored
     {ns:017}:snap:<type>:<id>        hash    actors/snapshots.py        state at a version: a cache
     {ns:017}:lease:<projection>      string  acquire.lua (expires)      the worker that owns it
-    {ns:017}:cp:<projection>         hash    acquire.lua, commit.lua    epoch, position, anchor, log
+    {ns:017}:cp:<projection>         hash    acquire, commit, clear.lua epoch, position, anchor, log
     {ns:017}:view:<projection>       hash    commit.lua                 row key -> row (JSON)
     {ns:017}:index:<projection>      zset    commit.lua                 field, value, key of the row
     {ns:017}:parked:<projection>     hash    commit.lua                 stream -> why it waits

@@ -30,10 +30,11 @@ class Hands:
         self.retries = Retries(store, projection, self.ledger, SETTINGS)
         self._store = store
         self._projection = projection
+        self._name = projection.name
 
     async def follow(self) -> None:
         """Take the partition, and apply what its feed holds."""
-        leases = Leases(self._store, self._projection.name, "one", 60_000, self.echo)
+        leases = Leases(self._store, self._name, "one", 60_000, self.echo)
         self.leases = await leases.acquire([self._store.keys.partition(STREAM)])
         assert await self.ledger.take(self.leases) == {}
         (lease,) = self.leases
@@ -65,9 +66,9 @@ class Hands:
         assert {reply[0] for reply in await self.echo.again()} == {b"fenced"}
         assert await self.kept() == before
 
-    async def kept(self) -> list[Reply]:
-        """What the server has of the partition."""
-        keys, number, name = self._store.keys, self.leases[0].partition, self._projection.name
+    async def kept(self, name: str = "") -> list[Reply]:
+        """What the server has of the partition; of this generation, or another one."""
+        keys, number, name = self._store.keys, self.leases[0].partition, name or self._name
         kinds = (keys.checkpoint, keys.view, keys.parked, keys.skipped, keys.asked)
         return await self._store.ask_many([("HGETALL", kind(number, name)) for kind in kinds])
 

@@ -1,4 +1,4 @@
-"""A commit that reaches the server a second time, however much later, changes nothing.
+"""What reaches the server a second time, however much later, changes nothing: commits above all.
 
 Somebody between worker and server repeats it: the worker has had its answer, and went on.
 """
@@ -13,6 +13,7 @@ from tests.projections.hands import STREAM, Hands
 from tests.projections.sqldomain import TallyTable, rows
 from tests.projections.sqldomain import only as only_tables
 from whence.projections.batch import Change
+from whence.projections.checkpoint import Checkpoints
 from whence.projections.lease import Lease
 from whence.projections.ledger import Ledger
 from whence.sql import open_database
@@ -21,13 +22,15 @@ from whence.store.eventstore import EventStore
 
 TALLIES = "SELECT id, seen, chain FROM tallies"
 
+tally = only(Tally).projection("tally")
+
 
 @pytest.fixture
 async def hands(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hands]:
     """A worker that has parked the three events of the parcel."""
     monkeypatch.setattr(Tally, "broken", frozenset({STREAM.id}))
     await record(store, STREAM, Sent("Riga"), Weighed(1), Weighed(2))
-    hands = Hands(store, only(Tally).projection("tally"))
+    hands = Hands(store, tally)
     await hands.follow()
     yield hands
     await hands.close()
@@ -71,6 +74,49 @@ async def test_the_answer_to_a_request_that_came_too_late(hands: Hands) -> None:
     await hands.tend()
     await hands.ask("skip", 1, "bob")
     await hands.nothing_changes_when_it_is_repeated()
+
+
+class TestTheClearingOfAGeneration:
+    async def test_that_is_live_by_now(self, store: EventStore, hands: Hands) -> None:
+        await Checkpoints(store, "tally@2", hands.echo).clear("tally", keep_skips=True)
+        new = Hands(store, tally.generation(2))
+        await new.follow()
+        before = await new.kept()
+        await hands.nothing_changes_when_it_is_repeated()
+        assert await new.kept() == before
+        await new.close()
+
+    async def test_that_nobody_has_worked_on_yet(self, store: EventStore, hands: Hands) -> None:
+        """What it skips is all that it has."""
+        await hands.ask("skip", 1)
+        await hands.tend()
+        await Checkpoints(store, "tally@2", hands.echo).clear("tally", keep_skips=True)
+        before = await hands.kept("tally@2")
+        assert before[3] == (await hands.kept())[3] != []
+        await hands.nothing_changes_when_it_is_repeated()
+        assert await hands.kept("tally@2") == before
+
+    async def test_that_was_dropped_by_now(self, store: EventStore, hands: Hands) -> None:
+        """Or a worker that was paused could take it again."""
+        other = Checkpoints(store, "tally@2", hands.echo)
+        await other.clear("tally", keep_skips=True)
+        await other.drop("tally", 60_000)
+        await hands.nothing_changes_when_it_is_repeated()
+        assert await hands.kept("tally@2") == [[]] * 5
+        lease = store.keys.lease(hands.leases[0].partition, "tally@2")
+        assert await store.ask("GET", lease) == b"dropped"
+
+    async def test_makes_sure_that_nobody_goes_on_with_what_was_there(
+        self, store: EventStore
+    ) -> None:
+        """Somebody has deleted the key that counts generations, and one has a number once more."""
+        await record(store, STREAM, Sent("Riga"))
+        zombie = Hands(store, tally.generation(2))
+        await zombie.follow()
+        await Checkpoints(store, "tally@2", zombie.echo).clear("tally", keep_skips=True)
+        assert (await zombie.kept())[1] == []
+        assert await zombie.ledger.note_failure(zombie.leases[0], "stands still") is not None
+        await zombie.close()
 
 
 async def test_a_sql_view(store: EventStore, sql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

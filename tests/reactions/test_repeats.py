@@ -1,4 +1,4 @@
-"""A commit of a reaction that reaches the server a second time, when the worker has gone on."""
+"""What a reaction writes and that reaches the server a second time, when the worker has gone on."""
 
 import msgspec
 
@@ -38,5 +38,24 @@ async def test_sets_no_timer_again_that_has_fired_and_parks_nothing(store: Event
 
     before = await kept(store)
     assert [b"committed"] not in await echo.again()
+    assert await kept(store) == before
+    await echo.close()
+
+
+async def test_takes_no_reaction_back_to_where_it_was_restarted(store: EventStore) -> None:
+    """What waits since then would be forgotten."""
+    echo = Echo(store.address.wire())
+    checkpoints = Checkpoints(store, "clerk", echo)
+    leases = Leases(store, "clerk", "one", 60_000, echo)
+    await leases.acquire([0])
+    await checkpoints.restart()
+    (lease,) = await leases.acquire([0])
+    waits = {STREAM: Note(1, 1, "TicketOpened", "why")}
+    await checkpoints.commit(lease, Change({}, 1, 1, "x/12@1#1", waits), {})
+
+    before = await kept(store)
+    answers = await echo.again()
+    assert len(answers) == store.keys.partitions + 1
+    assert {answer[0] for answer in answers} == {b"fenced"}
     assert await kept(store) == before
     await echo.close()

@@ -73,19 +73,27 @@ class Checkpoints:
         known = await self._store.ask_many(
             [("HEXISTS", self._keys.checkpoint(n, self._reaction), "position") for n in numbers]
         )
-        await self._begin([n for n, there in zip(numbers, known, strict=True) if not there], "new")
+        new = [n for n, there in zip(numbers, known, strict=True) if not there]
+        await self._begin(dict.fromkeys(new, b""), "new")
 
     async def restart(self) -> None:
         """Set all checkpoints to the end of their feeds; raises as ``begin_now``.
 
         Events that were not handled until then stay so, parked ones too; timers stay as they are.
         """
-        await self._begin(range(self._keys.partitions), "again")
+        left: Sequence[int] = range(self._keys.partitions)
+        while left:
+            found = await self._store.ask_many(
+                [("HGET", self._keys.checkpoint(n, self._reaction), "epoch") for n in left]
+            )
+            epochs = {n: epoch or b"" for n, epoch in zip(left, found, strict=True)}
+            left = await self._begin(epochs, "again")
 
-    async def _begin(self, partitions: Sequence[int], mode: str) -> None:
-        heads = await fetch_all(self._store, await self._heads(partitions))
+    async def _begin(self, epochs: Mapping[int, bytes], mode: str) -> list[int]:
+        """Begin in these partitions; those are returned whose epoch is another one by now."""
+        heads = await fetch_all(self._store, await self._heads(list(epochs)))
         calls: list[ScriptCall] = []
-        for n in partitions:
+        for n, epoch in epochs.items():
             events = heads[n]
             if isinstance(events, CorruptStore):
                 raise events
@@ -94,8 +102,9 @@ class Checkpoints:
                 kind(n, self._reaction)
                 for kind in (self._keys.checkpoint, self._keys.parked, self._keys.asked)
             ]
-            calls.append(ScriptCall(BEGIN, keys, [*place, self._store.identity.uuid, mode]))
-        await self._run(calls)
+            calls.append(ScriptCall(BEGIN, keys, [*place, self._store.identity.uuid, mode, epoch]))
+        answers = await self._run(calls)
+        return [n for n, answer in zip(epochs, answers, strict=True) if answer[0] == b"fenced"]
 
     async def check(self, leases: Sequence[Lease]) -> Mapping[int, CorruptStore]:
         """What is wrong, by partition; empty when all stand on events that the log still has.
