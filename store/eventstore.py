@@ -60,6 +60,7 @@ class EventStore:
         # A server that comes back may have another configuration, or be another server.
         self._writing = address.wire(guard=promise.check)
         self._reading = address.wire()
+        self._where = address.shown
         self._appender = Appender(keys, self._writing, self.durability, resolve_for)
 
     def lane(self, stream: StreamId) -> int:
@@ -330,7 +331,7 @@ class EventStore:
         """
         if not commands:
             return []
-        return await call_reading(self._reading, commands, self.address.shown)
+        return await call_reading(self._reading, commands, self._where)
 
     async def replies_of_each(self, *commands: Command) -> dict[str, list[Reply]]:
         """``replies`` of every server that takes appends, by its address.

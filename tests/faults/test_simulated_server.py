@@ -8,7 +8,8 @@ import hiredis
 import pytest
 
 from tests.faults.simulation.loop import Stuck, VirtualLoop
-from tests.faults.simulation.network import CALM, Network
+from tests.faults.simulation.network import Network
+from tests.faults.simulation.rates import CALM
 from tests.faults.simulation.server import Blocked, Server, Waiting
 
 READ = [b"XREADGROUP", b"GROUP", b"view", b"one", b"BLOCK", b"1000", b"STREAMS", b"{a}feed", b">"]

@@ -12,8 +12,8 @@ from redis.exceptions import ResponseError
 from tests.faults.campaign.fault import Fault, Scale, Seen
 from tests.faults.campaign.servers import valkey9
 from tests.faults.simulation import world
-from tests.faults.simulation.network import Rates
 from tests.faults.simulation.plan import Plan
+from tests.faults.simulation.rates import Rates
 from tests.faults.simulation.server import Server
 
 SEEDS = 30

@@ -1,5 +1,6 @@
 """Virtual time for all that asks the clock, and nothing that differs from run to run."""
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -8,16 +9,27 @@ import secrets
 import socket
 import time
 from collections.abc import Generator
+from functools import cache
 from typing import Any
 
 from redis import utils
+from redis.asyncio import connection
+from redis.event import EventDispatcher
 from redis.retry import AbstractRetry
 
 from tests.faults.simulation.loop import VirtualLoop
 from tests.faults.simulation.scopes import numbered_scopes
+from whence.store import address
 
 # Seconds since 1970 at the beginning of every simulation.
 EPOCH = 1_800_000_000.0
+
+_pool = cache(address._pool)  # pyright: ignore[reportPrivateUsage]
+
+
+@cache
+def _dispatcher() -> EventDispatcher:
+    return EventDispatcher()
 
 
 class WallClock:
@@ -88,7 +100,11 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
     def machine() -> str:
         return "simulated"
 
+    def forget(_: object) -> None:
+        """A tenth of what a task costs is that asyncio notes it down for who wants to see all."""
+
     replaced: list[tuple[Any, str, object]] = [
+        (vars(asyncio.tasks)["_all_tasks"], "add", forget),
         (time, "monotonic", loop.time),
         (time, "monotonic_ns", monotonic_ns),
         (time, "perf_counter", loop.time),
@@ -100,8 +116,11 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
         (secrets, "token_hex", token_hex),
         (secrets, "token_bytes", chance.randbytes),
         (secrets, "randbelow", chance.randrange),
-        # redis-py reads its own package metadata for each connection, and copies what it would
-        # need to try again: 5 ms of a simulation's 60.
+        # For each connection redis-py reads its own package metadata and copies what it would need
+        # to try again, and makes ready to tell others of events; and for each pool, of which only
+        # this is used that it knows how to connect, it reads the URL: a tenth of a simulation.
+        (address, "_pool", _pool),
+        (connection, "EventDispatcher", _dispatcher),
         (utils, "get_lib_version", version),
         (AbstractRetry, "__deepcopy__", itself),
     ]

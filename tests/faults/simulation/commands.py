@@ -1,9 +1,9 @@
 """fakeredis' commands, called directly: without locks, queues, permissions and notifications."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import fakeredis
 from fakeredis import _msgs as messages
@@ -26,8 +26,19 @@ class Keyspace(Database):
     def notify_watch(self, key: bytes) -> None:
         self.written.add(key)
 
+    # What the mapping of fakeredis does, without an exception for each key that is not there.
+
+    def __contains__(self, key: object) -> bool:
+        item = self._dict.get(cast("bytes", key))
+        return item is not None and not self.expired(item)
+
+    def setdefault(self, key: bytes, default: Any = None) -> Any:
+        item = self.get(key)
+        if item is None:
+            item = self[key] = default
+        return item
+
     def get(self, key: bytes, default: Any = None) -> Any:
-        # What the mapping of fakeredis does, without an exception for each key that is not there.
         item = self._dict.get(key)
         if item is not None and self.expired(item):
             del self._dict[key]
@@ -146,3 +157,8 @@ class Commands:
         if written:
             self._keyspace.written = set()
         return written
+
+    def any_lasts(self, written: Iterable[bytes]) -> bool:
+        """Whether one of these keys does not expire by itself, or is gone."""
+        items = map(self._keyspace.get, written)
+        return any(item is None or item.expireat is None for item in items)

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import heapq
 import random
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
+from heapq import heappop, heappush
 from itertools import count
 from typing import Any, TypeVar
 
@@ -115,7 +115,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         call = _Call(when, callback, args, context)
-        heapq.heappush(self._timers, (when, next(self._numbers), call))
+        heappush(self._timers, (when, next(self._numbers), call))
         return call
 
     def call_later(  # type: ignore[override]
@@ -159,8 +159,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def run_until_complete(self, future: Any) -> Any:
         task = asyncio.ensure_future(future, loop=self)
         with self._running():
-            while not task.done():
-                self._step()
+            self._run_until(task.done)
         return task.result()
 
     def finish(self) -> None:
@@ -176,8 +175,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             for _ in range(CLEANUPS):
                 for task in self._tasks:
                     task.cancel()  # and again, for it may have begun something else
-                while self._ready:
-                    self._step()
+                self._run_until(lambda: not self._ready)
                 if all(task.done() for task in self._tasks):
                     break
         for task in self._tasks:
@@ -204,32 +202,41 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
         self.create_task(close())
 
-    def _step(self) -> None:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            raise Stuck(f"{MAX_STEPS} steps in {self._now:.1f} s of virtual time")
+    def _run_until(self, done: Callable[[], bool]) -> None:
+        """Run callbacks one by one; a simulation has thousands, so that little is called here."""
         ready, timers = self._ready, self._timers
-        if not ready:
-            if not timers:
-                raise Stuck(f"nothing is left to happen after {self._now:.1f} s of virtual time")
-            self._now = max(self._now, timers[0][0])
-        now = self._now
-        while timers and timers[0][0] <= now:
-            ready.append(heapq.heappop(timers)[2])
-        call = ready.pop(self._place(len(ready)) if self._shuffled else 0)
-        host = call.host
-        if call.is_cancelled:
-            return
-        if host is not None and host.dead:
+        while not done():
+            self.steps += 1
+            if self.steps > MAX_STEPS:
+                raise Stuck(f"{MAX_STEPS} steps in {self._now:.1f} s of virtual time")
+            if not ready:
+                self._jump()
+            now = self._now
+            while timers and timers[0][0] <= now:
+                ready.append(heappop(timers)[2])
+            call = ready.pop(self._place(len(ready)) if self._shuffled else 0)
+            host = call.host
+            if call.is_cancelled:
+                continue
+            if host is not None and (host.dead or host.paused_until > now):
+                self._put_aside(call, host)
+                continue
+            try:
+                call.context.run(call.callback, *call.args)
+            except Exception as error:  # whatever it is, as asyncio's own loops
+                self.errors.append(f"crashed: {call.callback!r} failed with {error!r}")
+
+    def _put_aside(self, call: _Call, host: Host) -> None:
+        if host.dead:
             self._of_the_dead.append(call)
-            return
-        if host is not None and host.paused_until > now:
-            heapq.heappush(timers, (host.paused_until, next(self._numbers), call))
-            return
-        try:
-            call.context.run(call.callback, *call.args)
-        except Exception as error:  # whatever it is, as asyncio's own loops
-            self.errors.append(f"crashed: {call.callback!r} failed with {error!r}")
+        else:
+            heappush(self._timers, (host.paused_until, next(self._numbers), call))
+
+    def _jump(self) -> None:
+        """To the next timer, for nothing else is left to do."""
+        if not self._timers:
+            raise Stuck(f"nothing is left to happen after {self._now:.1f} s of virtual time")
+        self._now = max(self._now, self._timers[0][0])
 
     def _place(self, count: int) -> int:
         """One of so many, as ``randrange`` chooses, in a third of the time."""

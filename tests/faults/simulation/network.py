@@ -8,10 +8,10 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec.structs import asdict
 
 from tests.faults.simulation.host import HOST, Host
+from tests.faults.simulation.rates import ON_THE_WAY, Rates
 from tests.faults.simulation.server import Blocked, Server, Waiting
 from whence.store.address import CALL_TIMEOUT, CONNECT_TIMEOUT
 
@@ -22,35 +22,11 @@ SLOWEST = 0.005
 LATE = (5.0, 20.0)
 # Seconds until the server notices that a client has gone.
 FAREWELL = 0.5
-
-
-class Rates(msgspec.Struct, frozen=True):
-    """How often each packet or connection meets a fault, from 0 to 1.
-
-    Attributes:
-        refused: a connection is refused.
-        unanswered: a connection is never made; its caller waits in vain.
-        lost_request: a packet does not arrive, or only its first bytes; then the connection ends.
-        lost_reply: what the server answers does not arrive; then the connection ends.
-        silence: from here on neither side hears of the other again.
-        late: the same, but what was sent arrives when its sender has given up.
-        repeated: a packet arrives a second time, later and from nowhere.
-        slow: a packet takes up to a second.
-    """
-
-    refused: float = 0.0
-    unanswered: float = 0.0
-    lost_request: float = 0.0
-    lost_reply: float = 0.0
-    silence: float = 0.0
-    late: float = 0.0
-    repeated: float = 0.0
-    slow: float = 0.0
-
-
-CALM = Rates()
 # Seconds between two packets that are hurried.
 APART = 0.1
+# Of no host: what is under way does not stop with its sender. One for all, for callbacks do not
+# run within each other, and none of the network's sets a variable.
+NOWHERE = Context()
 
 
 class _Late:
@@ -93,6 +69,7 @@ class Network:
     def rates(self, rates: Rates) -> None:
         self._rates = rates
         self._happening = {name: rate for name, rate in asdict(rates).items() if rate > 0}
+        self._on_the_way = [name for name in self._happening if name in ON_THE_WAY]
 
     def meets(self, fault: str) -> bool:
         """Whether this packet or connection meets the fault."""
@@ -102,6 +79,13 @@ class Network:
         self.faults[fault] = self.faults.get(fault, 0) + 1
         return True
 
+    def befalls(self) -> str | None:
+        """The fault that a packet meets on its way, if any."""
+        for fault in self._on_the_way:
+            if self.meets(fault):
+                return fault
+        return None
+
     def not_quiet_until(self, when: float) -> None:
         self.quiet_at = max(self.quiet_at, when)
 
@@ -109,7 +93,7 @@ class Network:
         """Let a packet come at a time, and not before another one even if it is hurried."""
         packet = _Late(earliest, come)
         self._late.append(packet)
-        asyncio.get_running_loop().call_at(when, packet.come, context=Context())
+        asyncio.get_running_loop().call_at(when, packet.come, context=NOWHERE)
 
     def hurry(self) -> None:
         """Let all that is late come soon, one packet after the other as they were sent."""
@@ -118,11 +102,11 @@ class Network:
         for packet in [packet for packet in self._late if packet.is_under_way]:
             when += APART
             at = max(when, packet.earliest)
-            loop.call_at(at, packet.come, context=Context())
+            loop.call_at(at, packet.come, context=NOWHERE)
             self.not_quiet_until(at)
 
     def delay(self) -> float:
-        if self.meets("slow"):
+        if "slow" in self._happening and self.meets("slow"):
             return self.chance.uniform(SLOWEST, 1.0)
         return FASTEST + (SLOWEST - FASTEST) * self.chance.random()
 
@@ -183,24 +167,27 @@ class Link(asyncio.Transport):
     def _send(self, data: bytes) -> None:
         network = self._network
         arrival = self._arrives = max(self._arrives, self._loop.time() + network.delay())
-        if network.meets("lost_request"):
-            self._arrive(arrival, self._lose, data[: network.chance.randrange(len(data) + 1)])
-        elif network.meets("lost_reply"):
-            self._mute = True
-            self._arrive(arrival, self._lose, data)
-        elif network.meets("silence"):
-            self._fall_silent()
-        elif network.meets("late"):
-            self._fall_silent()
-            self._arrives = arrival + network.chance.uniform(*LATE)
-            self._under_way.append(partial(self._receive, data))
-            given_up = self._loop.time() + CALL_TIMEOUT
-            network.come_late(self._arrives, given_up, self._next_arrival)
-        else:
-            self._arrive(arrival, self._receive, data)
-            if network.meets("repeated"):
+        match network.befalls():
+            case None:
+                self._arrive(arrival, self._receive, data)
+            case "repeated":
+                self._arrive(arrival, self._receive, data)
                 again = arrival + network.chance.uniform(0, LATE[1])
                 network.come_late(again, arrival, partial(Link.from_nowhere, network, data))
+            case "lost_request":
+                part = data[: network.chance.randrange(len(data) + 1)]
+                self._arrive(arrival, self._lose, part)
+            case "lost_reply":
+                self._mute = True
+                self._arrive(arrival, self._lose, data)
+            case "late":
+                self._fall_silent()
+                self._arrives = arrival + network.chance.uniform(*LATE)
+                self._under_way.append(partial(self._receive, data))
+                given_up = self._loop.time() + CALL_TIMEOUT
+                network.come_late(self._arrives, given_up, self._next_arrival)
+            case _:
+                self._fall_silent()
 
     def _fall_silent(self) -> None:
         self._mute = True
@@ -232,7 +219,7 @@ class Link(asyncio.Transport):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._loop.call_soon(self._lost, None, context=self._client.copy())
+            self._loop.call_soon(self._lost, None, context=self._client)
             self.hang_up()
 
     abort = close
@@ -252,8 +239,7 @@ class Link(asyncio.Transport):
     # In between
 
     def _at(self, when: float, callback: Callable[..., object], *args: Any) -> None:
-        """In a context of no host: what is under way does not stop with its sender."""
-        self._loop.call_at(when, callback, *args, context=Context())
+        self._loop.call_at(when, callback, *args, context=NOWHERE)
 
     def cut(self) -> None:
         """End the connection; the client hears of it."""
@@ -261,7 +247,7 @@ class Link(asyncio.Transport):
         if not self._closed:
             self._closed = True
             error = ConnectionResetError("the simulated connection was cut")
-            self._loop.call_soon(self._lost, error, context=self._client.copy())
+            self._loop.call_soon(self._lost, error, context=self._client)
 
     def hang_up(self) -> None:
         """The client has gone; what it has sent still arrives before that is noticed."""
@@ -318,7 +304,7 @@ class Link(asyncio.Transport):
             network = self._network
             self._answers = max(self._answers, self._loop.time() + network.delay())
             self._unheard.append(data)
-            self._loop.call_at(self._answers, self._hear, context=self._client.copy())
+            self._loop.call_at(self._answers, self._hear, context=self._client)
 
     def _hear(self) -> None:
         data = self._unheard.popleft()

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from tests.faults.simulation.network import Rates
+from tests.faults.simulation.rates import Rates
 
 Kind = Literal[
     "kill commander",

@@ -10,26 +10,37 @@ OK = b"+OK\r\n"
 
 def encoded(reply: Any) -> bytes:
     """A reply of fakeredis as RESP 2."""
+    parts: list[bytes] = []
+    _encode(reply, parts)
+    return b"".join(parts)
+
+
+def _encode(reply: Any, parts: list[bytes]) -> None:
     match reply:
         case bytes():
-            return b"$%d\r\n%b\r\n" % (len(reply), reply)
+            parts.append(b"$%d\r\n%b\r\n" % (len(reply), reply))
         case list() | tuple():
-            return _array(cast("Sequence[Any]", reply))
+            _encode_all(cast("Sequence[Any]", reply), parts)
         case int():
-            return b":%d\r\n" % reply
+            parts.append(b":%d\r\n" % reply)
         case None:
-            return b"*-1\r\n"
+            parts.append(b"*-1\r\n")
         case dict():
             pairs = cast("Mapping[Any, Any]", reply)
-            return _array([each for pair in pairs.items() for each in pair])
+            _encode_all([each for pair in pairs.items() for each in pair], parts)
         case SimpleString():
-            return b"+%b\r\n" % reply.value
+            parts.append(b"+%b\r\n" % reply.value)
         case _:
             raise TypeError(f"fakeredis answered {reply!r}")
 
 
-def _array(items: Sequence[Any]) -> bytes:
-    return b"*%d\r\n%b" % (len(items), b"".join(map(encoded, items)))
+def _encode_all(items: Sequence[Any], parts: list[bytes]) -> None:
+    parts.append(b"*%d\r\n" % len(items))
+    for each in items:
+        if type(each) is bytes:  # most are, and a call takes longer
+            parts.append(b"$%d\r\n%b\r\n" % (len(each), each))
+        else:
+            _encode(each, parts)
 
 
 def refused(why: str) -> bytes:

@@ -45,7 +45,8 @@ class Server:
         blocked: who waits for a key, by a number of their own.
         down: connections are refused, and nothing is executed.
         loading: every command is answered with the error of a server that has just started.
-        writes: how many commands have written anything.
+        writes: how many commands have written anything that lasts: what expires, as a lease, is
+            only about who lives.
     """
 
     def __init__(self) -> None:
@@ -113,7 +114,7 @@ class Server:
         """Let those look whose keys were written."""
         written = self._commands.written()
         if written:
-            self.writes += 1
+            self.writes += self._commands.any_lasts(written)
             for waiting in list(self.blocked.values()):
                 if not written.isdisjoint(waiting.keys):
                     waiting.look()

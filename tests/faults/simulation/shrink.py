@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from tests.faults.simulation.network import Rates
 from tests.faults.simulation.plan import Plan
+from tests.faults.simulation.rates import Rates
 from tests.faults.simulation.world import Verdict, simulate
 
 # Simulations that a shrinking may take.

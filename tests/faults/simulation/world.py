@@ -17,8 +17,9 @@ from tests.faults.simulation.clock import WallClock, virtual, without_collection
 from tests.faults.simulation.host import Host
 from tests.faults.simulation.lives import command, opened, rebuild_once, work
 from tests.faults.simulation.loop import Stuck, VirtualLoop
-from tests.faults.simulation.network import CALM, Network
+from tests.faults.simulation.network import Network
 from tests.faults.simulation.plan import LEASE_MS, Mishap, Plan
+from tests.faults.simulation.rates import CALM
 from tests.faults.simulation.rollback import roll_back, standings
 from tests.faults.simulation.server import Server
 from tests.faults.simulation.view import Mending, differences, new_read_model
@@ -241,16 +242,20 @@ class World:
 
     async def _at_head(self, store: EventStore) -> list[PartitionStatus]:
         give_up = self.loop.time() + VIEWS_WITHIN
+        behind: list[PartitionStatus] = []
+        looked_at = -1  # how many commands had written anything that lasts
         while True:
-            found = await status(store, self.tally)
-            # Ahead of a log that was rolled back is not at its head either.
-            behind = [
-                each
-                for each in found
-                if (each.position != each.head or each.parked) and not each.failure
-            ]
-            if not behind:
-                return found
+            if self.server.writes != looked_at:
+                looked_at = self.server.writes
+                found = await status(store, self.tally)
+                # Ahead of a log that was rolled back is not at its head either.
+                behind = [
+                    each
+                    for each in found
+                    if (each.position != each.head or each.parked) and not each.failure
+                ]
+                if not behind:
+                    return found
             if self.loop.time() > give_up:
                 raise Stuck(f"a view does not come to the head of the log: {behind}")
             await asyncio.sleep(LOOK)
