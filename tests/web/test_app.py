@@ -3,11 +3,13 @@
 from typing import Self
 
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from examples.orders import domain
-from tests.web.client import PLACE, Client
+from tests.web.client import PLACE, Client, problem
 from whence import Aggregate, Domain, Event, Runtime
+from whence.actors.receipt import Receipt
+from whence.actors.request import CommandRequest
 from whence.store.errors import InvalidDomain
 from whence.store.eventstore import EventStore
 from whence.web.app import create_app
@@ -78,15 +80,19 @@ async def test_the_application_leaves_store_and_runtime_to_its_caller(
 
 
 class Noting:
-    """Middleware as a program may add it: it writes down what was asked for."""
+    """Middleware as a program may add it: it writes down what was asked for, and how it ended."""
 
     def __init__(self, app: ASGIApp, seen: list[str]) -> None:
         self._app = app
         self._seen = seen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._seen.append(f"{scope['method']} {scope['path']}")
-        await self._app(scope, receive, send)
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._seen.append(f"{scope['method']} {scope['path']} {message['status']}")
+            await send(message)
+
+        await self._app(scope, receive, noted)
 
 
 async def test_middleware_that_is_added_sees_every_request(
@@ -95,8 +101,25 @@ async def test_middleware_that_is_added_sees_every_request(
     app, seen = create_app(domain, store, runtime), list[str]()
     app.add_middleware(Noting, seen=seen)
     async with Client.of(app) as client:
-        assert (await client.command("/orders/42/place", PLACE)).status_code == 201
+        await client.command("/orders/42/place", PLACE)
         await client.document("/orders/42")
         await client.document("/views")
 
-    assert seen == ["POST /orders/42/place", "GET /orders/42", "GET /views"]
+    assert seen == ["POST /orders/42/place 201", "GET /orders/42 200", "GET /views 200"]
+
+
+async def test_the_answer_to_a_defect_passes_middleware_on_the_short_way_and_on_the_long_one(
+    store: EventStore, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(request: CommandRequest) -> Receipt:
+        raise ArithmeticError(request.command.name)
+
+    monkeypatch.setattr(runtime, "execute", broken)
+    app, seen = create_app(domain, store, runtime), list[str]()
+    app.add_middleware(Noting, seen=seen)
+    async with Client.of(app) as client:
+        for more in ({}, {"prefer": "return=minimal"}):
+            response = await client.post("/orders/42/place", json=PLACE, headers=more)
+            problem(response, 500, "internal-error")
+
+    assert seen == ["POST /orders/42/place 500"] * 2
