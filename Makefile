@@ -52,6 +52,7 @@ docs:
 # Debian keeps ensurepip in a package of its own (python3-venv); without it pip installs itself
 # into the new environment from outside.
 $(READY): pyproject.toml constraints.txt
+	@echo 'Installing what is needed into .venv: a minute or two, once' >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv 2>/dev/null || $(PYTHON) -m venv --clear --without-pip .venv
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -q pip
 	@$(BIN)/python -m pip install -q -c constraints.txt 'pip>=25.1'
