@@ -141,7 +141,7 @@ class TestADeadline:
     ) -> None:
         await runtime.send(Counter.count, "1")
         gate.close()
-        sender = runtime.options(within=0.01)
+        sender = runtime.options(within=0.3)
         command = asyncio.create_task(sender.send(Counter.count, "1"))
         await gate.wait_for(2)
 
@@ -157,7 +157,7 @@ class TestADeadline:
     ) -> None:
         await runtime.send(Counter.count, "1")
         gate.close()
-        sender = runtime.options(within=0.01)
+        sender = runtime.options(within=0.3)
         ours = asyncio.create_task(sender.send(Counter.count, "1"))
         await gate.wait_for(2)
         async with open_store(url, namespace=namespace) as theirs, Runtime(theirs, model) as other:
@@ -263,7 +263,7 @@ class TestACallerWhoLeaves:
         self, runtime: Runtime, gate: Gate, store: EventStore
     ) -> None:
         first = await held_back(runtime, gate)
-        sender = runtime.options(within=0.01)
+        sender = runtime.options(within=0.3)
         left = asyncio.create_task(sender.send(Counter.count, "1"))
         await asyncio.sleep(0)
         left.cancel()
