@@ -75,24 +75,22 @@ PEERS = (
 
 
 def lines(peers: tuple[Peer, ...] = PEERS) -> Iterator[Line | Missing]:
-    with server("always") as running:
-        for number, peer in enumerate(peers):
-            try:
-                rounds = [
-                    _round(peer, running.url, number * ROUNDS + round_) for round_ in range(ROUNDS)
-                ]
-            except NotHere as reason:
-                yield Missing(peer.name, str(reason))
-            else:
-                yield sorted(rounds, key=lambda line: line.ratio)[ROUNDS // 2]
+    for peer in peers:
+        try:
+            rounds = [_round(peer) for _ in range(ROUNDS)]
+        except NotHere as reason:
+            yield Missing(peer.name, str(reason))
+        else:
+            yield sorted(rounds, key=lambda line: line.ratio)[ROUNDS // 2]
 
 
-def _round(peer: Peer, url: str, number: int) -> Line:
+def _round(peer: Peer) -> Line:
     os.sync()  # neither side pays for what the one before has left to be written
     with _folder() as folder:
         setting, value = _best(peer.measure(folder))
     os.sync()
-    our_setting, our_value = _best(ours.measure(url, number))
+    with server("always") as running:  # as empty as theirs
+        our_setting, our_value = _best(ours.measure(running.url))
     return Line(
         bench=f"peers, {peer.name}",
         value=round(value, 1),

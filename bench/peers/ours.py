@@ -13,10 +13,10 @@ from whence import Runtime, open_store
 CALLERS = (64, 512, 1024)
 
 
-def measure(url: str, round_: int) -> dict[str, float]:
-    """Commands/s by setting; each round has accounts of its own."""
+def measure(url: str) -> dict[str, float]:
+    """Commands/s by setting, each with accounts of its own."""
     return {
-        f"{callers} callers": uvloop.run(_measure(url, f"peers-{round_}-{callers}", callers))
+        f"{callers} callers": uvloop.run(_measure(url, f"peers-{callers}", callers))
         for callers in CALLERS
     }
 
