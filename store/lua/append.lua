@@ -32,9 +32,11 @@
 --   refused   message                           the key holds no stream
 --   shortened                                   the version was given before: its event is gone
 --
--- All checks come before the first write, for Lua has no rollback, but for one: that the last events
--- of a stream were deleted shows only when it takes no other in their place. Nothing of that append
--- is written then, and the positions of those behind it move up.
+-- All checks come before the first write, for Lua has no rollback, but for one, which the first write
+-- of each append makes itself. That a stream has as many entries as an append expects does not say
+-- that they are 0-1, 0-2 and so on, if somebody has deleted some; that it takes the next one does, for
+-- no stream takes an id that is not above all it has ever had. Where it refuses, nothing of that
+-- append is written, and the positions of those behind it move up.
 
 -- Looked up for each append, and a global takes twice as long.
 local ARGV, KEYS = ARGV, KEYS
@@ -79,16 +81,6 @@ local function last_entry(key)
   return found[1]
 end
 
--- The length of a stream whose entries are 0-1, 0-2 and so on; nil for any other. Reads none of
--- them: that there are as many, and none behind the last, leaves no other ids.
-local function length_of(key)
-  local length = redis.pcall('XLEN', key)
-  if type(length) == 'number' then
-    local behind = redis.call('XREAD', 'STREAMS', key, id_of(length))
-    return (not behind or #behind == 0) and length or nil
-  end
-end
-
 local function read_head(key)
   local last, refused = last_entry(key)
   if not last then
@@ -105,7 +97,7 @@ local heads = {}
 local function head_of(key, expected, after)
   local head = heads[key]
   if head == nil then
-    if (expected == 0 or after ~= '') and length_of(key) == expected then
+    if (expected == 0 or after ~= '') and redis.pcall('XLEN', key) == expected then
       local occurred = expected > 0 and after + 0 or -math.huge
       head = { version = expected, occurred = occurred, broken = false }
     else
@@ -114,6 +106,16 @@ local function head_of(key, expected, after)
     heads[key] = head
   end
   return head
+end
+
+-- The length of a feed whose entries are 0-1, 0-2 and so on; nil for any other. Reads none of them:
+-- that there are as many, and none behind the last, leaves no other ids.
+local function length_of(key)
+  local length = redis.pcall('XLEN', key)
+  if type(length) == 'number' then
+    local more = redis.call('XREAD', 'STREAMS', key, id_of(length))
+    return (not more or #more == 0) and length or nil
+  end
 end
 
 -- How many events the feed will hold; nil if its key holds no feed.
@@ -144,9 +146,21 @@ local function stored_by(key, expected, command, count)
   return own[1] and own
 end
 
+-- What an append is told that expects another version than its stream has, or follows on from one
+-- that is not stored.
+local function behind(key, head, expected, command, count)
+  local own = not head.broken and expected < head.version
+    and stored_by(key, expected, command, count)
+  if own then
+    return 'duplicate', own
+  end
+  head.broken = true
+  return 'conflict', head.version,
+    redis.call('XRANGE', key, id_of(expected + 1), '+', 'COUNT', ARGV[3])
+end
+
 local feeds = tonumber(ARGV[1])
 local appends = tonumber(ARGV[2])
-local missed = tonumber(ARGV[3])
 local answers = {}
 local accepted = {}
 local time = redis.call('TIME')
@@ -219,14 +233,7 @@ local function check(number, at, first, count, memory)
   -- What was decided on top of an append that is not stored must not be stored either, even where
   -- another writer has by chance brought the stream to the version that it expects.
   if head.version ~= expected or head.broken then
-    local own = not head.broken and expected < head.version
-      and stored_by(key, expected, command, count)
-    if own then
-      return 'duplicate', own
-    end
-    head.broken = true
-    return 'conflict', head.version,
-      redis.call('XRANGE', key, id_of(expected + 1), '+', 'COUNT', missed)
+    return behind(key, head, expected, command, count)
   end
   local begin, last = moments(head.occurred, first, count)
   if not begin then
@@ -276,18 +283,33 @@ local function metadata_in(text)
   end
 end
 
--- By stream: it is shortened. By feed: so many positions that were counted on are not taken.
-local shortened, free
+-- By stream that did not take its next event: what it holds instead. By feed: so many positions that
+-- were counted on are not taken.
+local refusing, free
+local function refusal(append)
+  local head = refusing[append.key]
+  if not head then
+    head = read_head(append.key)
+    head.shortened = not head.refused and head.version <= append.version
+    refusing[append.key] = head
+  end
+  if head.refused then
+    return 'refused', head.refused
+  elseif head.shortened then
+    return 'shortened'
+  end
+  return behind(append.key, head, append.version, ARGV[append.at + 4], append.count)
+end
+
 local function give_up(append)
-  shortened, free = shortened or {}, free or {}
-  shortened[append.key] = true
+  refusing, free = refusing or {}, free or {}
   free[append.feed] = (free[append.feed] or 0) + append.count
-  answer(append.number, 'shortened')
+  answer(append.number, refusal(append))
 end
 
 -- How many of its events there are to write.
 local function left_of(append)
-  if shortened[append.key] then
+  if refusing[append.key] then
     give_up(append)
     return 0
   end
@@ -301,7 +323,7 @@ for i = 1, #accepted do
   local name, command = ARGV[append.at + 1], ARGV[append.at + 4]
   local occurred = append.occurred
   local e = append.first
-  for n = 1, shortened and left_of(append) or append.count do
+  for n = 1, refusing and left_of(append) or append.count do
     local version, position = append.version + n, append.position + n
     occurred = moment_in(ARGV[e + 4], occurred)
     local sum = ARGV[e + 5] + version + position + occurred
@@ -323,7 +345,7 @@ for i = 1, #accepted do
     redis.call('XADD', append.feed, '0-' .. position, 's', name, 'v', version)
     e = e + FIELDS_PER_EVENT
   end
-  if append.memory and not (shortened and shortened[append.key]) then
+  if append.memory and not (refusing and refusing[append.key]) then
     redis.call('SET', append.memory, memories[append.memory], 'PX', ARGV[append.at + 8])
   end
 end
