@@ -120,6 +120,15 @@ async def test_the_writer_and_the_worker_may_do_what_they_do(
     assert server.ask("ACL", "LOG") == []
 
 
+@pytest.mark.parametrize("user", ["writer", "worker", "reader"])
+def test_another_database_and_a_cluster_whose_slots_move_may_be_used(
+    as_user: Callable[..., str], server: PlainServer, user: str
+) -> None:
+    as_user(user)
+    for command in (["SELECT", "1"], ["CLUSTER", "SLOTS"], ["ASKING"]):
+        assert server.ask("ACL", "DRYRUN", user, *command) == b"OK"
+
+
 async def test_what_people_ask_for_in_the_explorer_is_left_by_a_writer_and_done_by_a_worker(
     as_user: Callable[..., str], server: PlainServer
 ) -> None:
