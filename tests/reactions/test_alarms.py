@@ -54,7 +54,9 @@ class Gated:
     def __init__(self, store: EventStore, runtime: Runtime, poll_ms: int) -> None:
         self.number = store.keys.partition(TOUCHED)
         self.wire = store.address.wire()
-        settings = WorkerSettings(lease_ms=NEVER_MS, poll_ms=poll_ms)
+        settings = WorkerSettings(
+            lease_ms=NEVER_MS, poll_ms=poll_ms, retry_ms=1, longest_retry_ms=1
+        )
         self.checkpoints = Checkpoints(store, "deadlines", self.wire)
         self.leases = Leases(store, "deadlines", "one", NEVER_MS, self.wire)
         self.alarms = Alarms(
@@ -123,6 +125,35 @@ async def test_a_timer_does_not_wait_for_events_that_are_gone(
             await anyio.sleep(0.01)
     await closed(runtime, other)
     await gated.wire.close()
+
+
+async def test_a_timer_that_has_failed_is_forgotten_when_its_pause_is_over(
+    store: EventStore, runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be another worker's by then, and never come back: memory must not grow with those."""
+    gated = Gated(store, runtime, 1)
+    lease = await gated.begin(runtime, elsewhere(store))
+    lease.position = 2
+    keys = store.keys
+    timers, due = (kind(gated.number, "deadlines") for kind in (keys.timers, keys.due))
+    await store.ask("HSET", timers, "ticket/1/limit", "damaged")
+    await gated.alarms.fire(lease)
+    assert "cannot send what timer ticket/1/limit was set for" in caplog.text
+    assert list(failed(gated.alarms)) == [TimerId(TOUCHED, "limit")]
+
+    await store.ask_many([("DEL", timers), ("DEL", due)])
+    with anyio.fail_after(20):
+        while failed(gated.alarms):
+            gated.alarms.take(gated.number)
+            await gated.alarms.fire(lease)
+            await anyio.sleep(0.01)
+    await gated.wire.close()
+
+
+def failed(alarms: Alarms) -> dict[TimerId, float]:
+    """What it keeps in memory; nothing that it does shows that."""
+    kept: dict[TimerId, float] = vars(alarms)["_failed"]
+    return kept
 
 
 async def test_a_timer_of_a_parked_event_is_looked_at_when_that_is_applied(
