@@ -49,8 +49,9 @@ async def rebuild(
     Readers see the one that is live until then, and workers keep it up to date. They help to build
     the next one, if their code has the same version; without any, this call does it alone. When it
     is stopped or fails, the generation stays, and is built by the workers: a later call goes on
-    with it, or begins another one if the log was rolled back under it. So do two calls at once. The
-    one that was live is kept, see ``rollback``.
+    with it, or begins another one if the log was rolled back under it. So do two calls at once. If
+    it is stopped in the middle of the switch of a SQL view, workers finish that. The one that was
+    live is kept, see ``rollback``.
 
     What was parked is tried again and may be parked anew; what a person has skipped stays skipped,
     unless ``forget_skips``, which counts only when the generation is begun.

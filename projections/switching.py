@@ -11,12 +11,13 @@ from whence.projections.generations import generations_command
 from whence.projections.lease import Lease, Leases
 from whence.projections.ledger import Ledger, ledger_of
 from whence.projections.notes import Request, Skip, Skipped, parse_notes, parse_skips
-from whence.projections.projection import Projector
+from whence.projections.projection import Projector, in_redis
 from whence.projections.requests import leave
 from whence.projections.settings import WorkerSettings
 from whence.projections.succession import Fence, Succession
+from whence.projections.wishes import Wish
 from whence.store.address import CALL_TIMEOUT
-from whence.store.errors import NotParked, ServerRefused, StoreUnavailable
+from whence.store.errors import NoGeneration, NotParked, ServerRefused, StoreUnavailable
 from whence.store.eventstore import EventStore
 from whence.store.wire import ConnectionLost, Wire
 
@@ -60,6 +61,8 @@ async def switch(
             await ledger.hold(held)
             await reach(store, new, await _positions(store, held))
             await _carry_skips(wire, store, old, new)
+            if not in_redis(projection):
+                await _see_to_it(succession, number)
             if await leases.renew(held):
                 return None
             now = await succession.switch(live, number, Fence(held, until_ms))
@@ -70,6 +73,15 @@ async def switch(
     finally:
         with anyio.move_on_after(CALL_TIMEOUT, shield=True):
             await _let_go(leases, ledger, partitions, wire)
+
+
+async def _see_to_it(succession: Succession, number: int) -> None:
+    """Have workers finish a switch in two steps: tables, then Redis. This call may end between."""
+    found = await succession.look()
+    if found.wish is not None or (found.building == number and found.switcher == "worker"):
+        return  # they do so anyway, or a person wants something else
+    with suppress(NoGeneration):  # the switch tells
+        await succession.want(Wish("switch" if found.building == number else "rollback", number))
 
 
 async def _now_ms(store: EventStore, projection: Projector) -> int:

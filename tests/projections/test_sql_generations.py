@@ -1,5 +1,7 @@
 """The tables of the generations of a SQL view: whose they are, and what becomes of them."""
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 import pytest
 from sqlalchemy import create_engine, inspect
@@ -11,12 +13,13 @@ from whence.projections.generation import Generation, make_ours
 from whence.projections.lease import Leases
 from whence.projections.ledger import ledger_of
 from whence.projections.readmodel import ReadModel
-from whence.projections.rebuild import abandon, drop_previous, rebuild
+from whence.projections.rebuild import abandon, drop_previous, rebuild, rollback
 from whence.projections.status import wait_until_caught_up
-from whence.projections.succession import Fence, Succession
+from whence.projections.succession import SWITCH, Fence, Succession
 from whence.sql import open_database
 from whence.store.errors import InvalidDomain, NoGeneration
 from whence.store.eventstore import EventStore
+from whence.store.script import Script
 
 TALLIES = "SELECT id, seen FROM tallies ORDER BY id"
 model = only(TallyTable)
@@ -96,6 +99,62 @@ async def test_a_switch_that_was_broken_off_is_undone_by_abandoning_it(
             await wait_until_caught_up(store, projection)
     assert tables(sql_url) == {"tallies__1"}
     assert rows(sql_url, TALLIES) == [("1", 2)]
+
+
+class TestASwitchThatEndsBetweenItsTablesAndRedis:
+    """Readers of SQL see the other generation then, and nobody else does."""
+
+    async def test_is_finished_by_a_worker(
+        self, store: EventStore, sql_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await record(store, parcel(1), Sent("Riga"))
+        async with open_database(sql_url) as database:
+            projection = model.at(database).projector("tally-table")
+            await killed(rebuild(store, projection, settings=QUICK), monkeypatch)
+            await finished_by_a_worker(store, database, 2)
+            assert rows(sql_url, TALLIES) == [("1", 2)]
+
+    async def test_is_finished_as_well_where_it_was_to_go_back(
+        self, store: EventStore, sql_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await record(store, parcel(1), Sent("Riga"))
+        async with open_database(sql_url) as database:
+            projection = model.at(database).projector("tally-table")
+            await rebuild(store, projection, settings=QUICK)
+            await killed(rollback(store, projection, settings=QUICK), monkeypatch)
+            await finished_by_a_worker(store, database, 1)
+            assert rows(sql_url, TALLIES) == [("1", 2)]
+
+
+class Killed(BaseException):
+    pass
+
+
+async def killed(switching: Awaitable[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do something that switches, and end before the switch in Redis."""
+    run: Callable[..., Awaitable[object]] = vars(Succession)["_run"]
+
+    async def end_before_the_switch(self: Succession, script: Script, args: object) -> object:
+        if script is SWITCH:
+            raise Killed
+        return await run(self, script, args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Succession, "_run", end_before_the_switch)
+        with pytest.RaisesGroup(Killed):
+            await switching
+
+
+async def finished_by_a_worker(store: EventStore, database: Database, number: int) -> None:
+    projection = model.at(database).projector("tally-table")
+    succession = Succession(store, projection)
+    assert (await succession.look()).live != number
+    async with working(store, model.at(database)):
+        with anyio.fail_after(60):
+            while (await succession.look()).live != number:
+                await anyio.sleep(0.01)
+        await record(store, parcel(1), Weighed(1))
+        await wait_until_caught_up(store, projection)
 
 
 async def test_a_switch_whose_leases_were_taken_shows_nothing(
