@@ -1,7 +1,6 @@
 """Users who may do what Whence needs and no more; others are told which command is missing."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import anyio
 import pytest
@@ -19,7 +18,8 @@ from tests.projections.domain import (
 )
 from tests.reactions.domain import handled, reacting
 from tests.store.domain import Opened, account, append_of
-from tests.store.plain_server import PlainServer, ask, plain_server
+from tests.store.plain_server import PlainServer, plain_server
+from tests.store.users import QUOTED, documented
 from tests.web.client import Client
 from whence import Runtime
 from whence.actors.history import state_at
@@ -44,20 +44,7 @@ from whence.web.app import create_app
 from whence.web.metrics.exposition import exposition
 from whence.web.metrics.sources import worker_sources
 
-SERVERS_PAGE = Path(__file__).parents[2] / "docs" / "servers.md"
 ORDER_LIST = domain.read_model.projection("order-list")
-# The password is one that a URL cannot have as it is.
-PASSWORD, QUOTED = "p@ss/word", "p%40ss%2Fword"
-
-
-def documented() -> dict[str, list[str]]:
-    """The rules of each user as docs/servers.md has them, with the password of this test."""
-    lines = SERVERS_PAGE.read_text(encoding="utf-8").splitlines()
-    users = [line.split() for line in lines if line.startswith("user ")]
-    return {
-        name: [f">{PASSWORD}" if rule.startswith(">") else rule for rule in rules]
-        for _, name, *rules in users
-    }
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +66,6 @@ def as_user(server: PlainServer) -> Iterator[Callable[..., str]]:
     server.ask("FLUSHALL")
     for name in users:
         server.ask("ACL", "DELUSER", name)
-
-
-def test_the_page_has_a_user_for_each_role() -> None:
-    assert set(documented()) == {"writer", "worker", "reader"}
-
-
-def test_redis_takes_the_users_as_well_but_for_what_the_page_names(redis_url: str) -> None:
-    assert "Redis 7.0 does not know `client|setinfo`" in SERVERS_PAGE.read_text(encoding="utf-8")
-    for name, rules in documented().items():
-        known = [rule for rule in rules if rule != "+client|setinfo"]
-        assert ask(redis_url, "ACL", "SETUSER", name, *known) == b"OK"
-        ask(redis_url, "ACL", "DELUSER", name)
 
 
 async def test_the_writer_and_the_worker_may_do_what_they_do(
