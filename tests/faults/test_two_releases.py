@@ -59,6 +59,7 @@ async def test_a_field_that_the_older_release_does_not_know_is_passed_over(order
 
 async def test_a_form_that_the_older_release_cannot_read_harms_nothing(orders: Orders) -> None:
     with release(newer.__name__, orders, NEW):
+        await something_stored(orders)  # or the older one may be done before it
         with release("tests.faults.domain", orders, OLD):
             history = await all_done(orders)
         # The older one has ended, and what its worker has parked is applied by the newer one.
@@ -85,6 +86,12 @@ def release(module: str, orders: Orders, slot: int) -> Generator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+async def something_stored(orders: Orders) -> None:
+    async with asyncio.timeout(90):
+        while not any(a.outcome == "ok" for a in recorded(Path(orders.folder).iterdir()).attempts):
+            await asyncio.sleep(0.05)
 
 
 async def all_done(orders: Orders) -> History:
