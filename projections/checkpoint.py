@@ -83,19 +83,10 @@ class Checkpoints:
         Nobody takes a partition of it for ``hold_ms`` milliseconds: a worker that was paused just
         then would fill keys that nobody looks for.
         """
-        kinds = (
-            self._keys.lease,
-            self._keys.checkpoint,
-            self._keys.view,
-            self._keys.parked,
-            self._keys.skipped,
-            self._keys.asked,
-            self._keys.index,
-        )
         calls = [
             ScriptCall(
                 DROP,
-                [*(key(n, self._projection) for key in kinds), self._keys.feed(n)],
+                [*self._all_keys(n), self._keys.lease(n, self._projection), self._keys.feed(n)],
                 [hold_ms, self._projection],
             )
             for n in range(self._keys.partitions)
@@ -120,19 +111,11 @@ class Checkpoints:
         return commands
 
     def _clear(self, partition: int, live: str, args: Sequence[Arg]) -> ScriptCall:
-        kinds = (
-            self._keys.checkpoint,
-            self._keys.lease,
-            self._keys.view,
-            self._keys.parked,
-            self._keys.skipped,
-            self._keys.asked,
-            self._keys.index,
-        )
-        keys = [kind(partition, self._projection) for kind in kinds]
-        return ScriptCall(CLEAR, [*keys, self._keys.skipped(partition, live)], args)
+        lease = self._keys.lease(partition, self._projection)
+        other = self._keys.skipped(partition, live)
+        return ScriptCall(CLEAR, [*self._all_keys(partition), lease, other], args)
 
-    def _all_keys(self, lease: Lease) -> list[Arg]:
+    def _all_keys(self, partition: int) -> list[Arg]:
         kinds = (
             self._keys.checkpoint,
             self._keys.view,
@@ -141,7 +124,7 @@ class Checkpoints:
             self._keys.asked,
             self._keys.index,
         )
-        return [key(lease.partition, self._projection) for key in kinds]
+        return [key(partition, self._projection) for key in kinds]
 
     def _commit(self, lease: Lease, change: Change) -> ScriptCall:
         puts: list[Arg] = []
@@ -174,7 +157,7 @@ class Checkpoints:
             args += (0, entry)  # a score that is the same for all: then they are in their order
         for stream, request in change.answered.items():
             args += (str(stream), request)
-        return ScriptCall(COMMIT, self._all_keys(lease), args)
+        return ScriptCall(COMMIT, self._all_keys(lease.partition), args)
 
     async def _run(
         self, leases: Sequence[Lease], calls: Sequence[ScriptCall]

@@ -98,9 +98,10 @@ class TestTheClearingOfAGeneration:
 
     async def test_that_was_dropped_by_now(self, store: EventStore, hands: Hands) -> None:
         """Or a worker that was paused could take it again."""
-        other = Checkpoints(store, "tally@2", hands.echo)
-        await other.clear("tally", keep_skips=True)
-        await other.drop("tally", 60_000)
+        await Checkpoints(store, "tally@2", hands.echo).clear("tally", keep_skips=True)
+        wire = store.address.wire()
+        await Checkpoints(store, "tally@2", wire).drop("tally", 60_000)
+        await wire.close()
         await hands.nothing_changes_when_it_is_repeated()
         assert await hands.kept("tally@2") == [[]] * 5
         lease = store.keys.lease(hands.leases[0].partition, "tally@2")
