@@ -8,10 +8,12 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import cache
 from typing import Any
 
+import hiredis
+from anyio._backends import _asyncio
 from redis import utils
 from redis.asyncio import connection
 from redis.event import EventDispatcher
@@ -24,6 +26,8 @@ from whence.store import address
 # Seconds since 1970 at the beginning of every simulation.
 EPOCH = 1_800_000_000.0
 
+# hiredis' own annotation says "a tuple of one".
+_pack: Callable[[tuple[str, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 _pool = cache(address._pool)  # pyright: ignore[reportPrivateUsage]
 
 
@@ -103,8 +107,13 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
     def forget(_: object) -> None:
         """A tenth of what a task costs is that asyncio notes it down for who wants to see all."""
 
+    def packed(_: object, *command: str) -> list[bytes]:
+        return [_pack(command)]
+
     replaced: list[tuple[Any, str, object]] = [
         (vars(asyncio.tasks)["_all_tasks"], "add", forget),
+        # anyio's notes on each task, which need not be weak: the loop keeps its tasks anyway.
+        (_asyncio, "_task_states", {}),
         (time, "monotonic", loop.time),
         (time, "monotonic_ns", monotonic_ns),
         (time, "perf_counter", loop.time),
@@ -117,10 +126,12 @@ def virtual(loop: VirtualLoop, clock: WallClock, chance: random.Random) -> Gener
         (secrets, "token_bytes", chance.randbytes),
         (secrets, "randbelow", chance.randrange),
         # For each connection redis-py reads its own package metadata and copies what it would need
-        # to try again, and makes ready to tell others of events; and for each pool, of which only
-        # this is used that it knows how to connect, it reads the URL: a tenth of a simulation.
+        # to try again, makes ready to tell others of events, and packs its first commands in
+        # Python; and for each pool, of which only this is used that it knows how to connect, it
+        # reads the URL: a tenth of a simulation.
         (address, "_pool", _pool),
         (connection, "EventDispatcher", _dispatcher),
+        (connection.AbstractConnection, "pack_command", packed),
         (utils, "get_lib_version", version),
         (AbstractRetry, "__deepcopy__", itself),
     ]

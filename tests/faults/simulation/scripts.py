@@ -41,12 +41,21 @@ local function encode(value, parts)
   end
 end
 
-return function(script, keys, arguments)
-  KEYS, ARGV = keys, arguments
+local function run(script, count, ...)
+  local all, keys = { ... }, {}
+  for n = 1, count do keys[n] = all[n] end
+  KEYS, ARGV = keys, { select(count + 1, ...) }
   local parts = {}
   encode(script(), parts)
   return concat(parts)
 end
+
+-- Lua puts values together in less time than lupa, which asks of each list whether it is a mapping.
+local function pack(...)
+  return { ... }
+end
+
+return run, pack
 """
 
 
@@ -63,7 +72,9 @@ class _Interpreter:
         self._runtime: Any = socket._get_server_runtime(server)
         redis = self._runtime.globals()[b"redis"]
         redis[b"call"], redis[b"pcall"] = self._call, self._protected
-        self._run: Callable[..., bytes] = self._runtime.execute(_PRELUDE)
+        self._run: Callable[..., bytes]
+        self._pack: Callable[..., Any]
+        self._run, self._pack = self._runtime.execute(_PRELUDE)
         self._read: dict[bytes, Any] = {}
         self._commands = Commands()
 
@@ -74,9 +85,8 @@ class _Interpreter:
         if read is None:
             read = self._read[script] = self._runtime.compile(script)
         self._commands = commands
-        table = self._runtime.table_from
         try:
-            return self._run(read, table(keys), table(arguments))
+            return self._run(read, len(keys), *keys, *arguments)
         except LUA_MODULE.LuaError as error:
             raise SimpleError(f"ERR Error running script: {error}") from error
 
@@ -108,7 +118,7 @@ class _Interpreter:
                 raise TypeError(f"fakeredis answered {reply!r}")
 
     def _table(self, items: Sequence[Any]) -> Any:
-        return self._runtime.table_from(list(map(self._value, items)))
+        return self._pack(*map(self._value, items))
 
 
 def _argument(value: Any) -> bytes:
