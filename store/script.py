@@ -80,10 +80,10 @@ async def answers_of(
         Others as ``wire.call``.
     """
     replies = await run_scripts(wire, calls, then=then) if calls or then else []
-    asked = [*map(str, calls), *(" ".join(map(str, command[:2])) for command in then)]
-    for what, reply in zip(asked, replies, strict=True):
+    for place, reply in enumerate(replies):
         if isinstance(reply, ServerError):
-            raise refusal(where, what, reply)
+            asked = [*map(str, calls), *(" ".join(map(str, command[:2])) for command in then)]
+            raise refusal(where, asked[place], reply)
     return replies
 
 
