@@ -16,7 +16,7 @@ from whence.projections.settings import WorkerSettings
 from whence.projections.status import PartitionStatus, status
 from whence.projections.views import Views
 from whence.projections.worker import Worker
-from whence.store.append import Append, Committed, NewEvent
+from whence.store.append import Append, Committed, NewEvent, Outcome
 from whence.store.events import Event
 from whence.store.eventstore import EventStore
 from whence.store.ids import CommandIds, StreamId
@@ -158,10 +158,15 @@ NEWER = only(Doubled).projection("counts")
 
 async def record(store: EventStore, stream: StreamId, *new: Event) -> None:
     """Append events at the end of a stream."""
+    outcome = await appended(store, stream, *new)
+    assert isinstance(outcome, Committed), outcome
+
+
+async def appended(store: EventStore, stream: StreamId, *new: Event) -> Outcome:
+    """What the store says to events behind those that it has now."""
     expected = await store.head(stream)
     encoded = [NewEvent(events.encode(event)) for event in new]
-    outcome = await store.append(Append(stream, expected, _ids.next(), encoded))
-    assert isinstance(outcome, Committed)
+    return await store.append(Append(stream, expected, _ids.next(), encoded))
 
 
 async def record_many(store: EventStore, streams: Sequence[StreamId], new: Event) -> None:
