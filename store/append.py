@@ -27,6 +27,8 @@ MAX_MOMENT_US = 9_000_000_000_000_000
 MISSED_EVENTS = 100
 
 _SCRIPT = store_script("append")
+# So many values of its answer belong to one append.
+_ANSWER = 4
 
 
 class NewEvent(msgspec.Struct, frozen=True):
@@ -186,13 +188,16 @@ def _content(name: str, command_id: str, event: NewEvent) -> int:
 
 
 def parse_answers(
-    keys: Keys, appends: Sequence[Append], answers: Sequence[Any]
+    keys: Keys, appends: Sequence[Append], answers: object
 ) -> list[Outcome | Exception]:
     """What append.lua answered for each append; what is wrong with one comes back as its error.
 
     Nothing is raised: the other appends of the call are stored, whatever became of this one.
     """
-    values = iter(answers)
+    found = cast("list[Any]", answers)
+    if not isinstance(answers, list) or len(found) != _ANSWER * len(appends):
+        return [_unreadable(found) for _ in appends]
+    values = iter(found)
     return [
         # The word is nearly always this one, and a match statement takes its time.
         Committed(one, two, three)
@@ -243,8 +248,11 @@ def _refusal(append: Append, word: object, one: object, two: object) -> Exceptio
         case b"refused", bytes(message):
             return ServerRefused(f"to append to {append.stream}", message.decode())
         case _:
-            answer = (word, one, two)
-            return CorruptStore(f"append.lua answered {answer!r}, which this release cannot read")
+            return _unreadable((word, one, two))
+
+
+def _unreadable(answer: object) -> CorruptStore:
+    return CorruptStore(f"append.lua answered {answer!r}, which this release cannot read")
 
 
 def _parse_entries(keys: Keys, stream: StreamId, entries: object) -> list[Recorded]:

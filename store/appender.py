@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import anyio
 
@@ -130,7 +130,7 @@ class Appender:
             await anyio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _answers(self, call: ScriptCall) -> list[Any]:
+    async def _answers(self, call: ScriptCall) -> Reply:
         """The answers of append.lua, once as many replicas as promised have what it wrote.
 
         WAIT asks for all that the server had written by then, so a duplicate's answer, which writes
@@ -145,7 +145,7 @@ class Appender:
                 self._durability.check_acknowledged(acknowledged)
         if isinstance(reply, ServerError):
             raise reply
-        return cast("list[Any]", reply)
+        return reply
 
     def _refusal(
         self, appends: Sequence[Append], failure: Exception, *, in_doubt: bool

@@ -19,7 +19,7 @@ from bench.peers.postgres import postgres
 from bench.peers.uma import uma
 from whence.cli.running import relax_gc
 
-ROUNDS = 3
+ROUNDS = 5
 
 # Measures a peer once, in a folder of its own.
 Theirs = Callable[[Path], dict[str, float]]
