@@ -82,12 +82,15 @@ async def reach(
     wanted: Mapping[int, int],
     progress: Progress | None = None,
 ) -> None:
-    """Return when a generation has come to these positions, by partition; raises as above."""
+    """Return when a generation has come to these positions, by partition; raises as above.
+
+    Or to the end of a log that is shorter by then: it was rolled back, and has no more to wait for.
+    """
     while True:
         found = await look(store, projection)
         if progress is not None:
             progress(sum(one.position for one in found), sum(one.head for one in found))
-        if all(one.position >= wanted.get(one.partition, 0) for one in found):
+        if all(one.position >= min(wanted.get(one.partition, 0), one.head) for one in found):
             return
         await anyio.sleep(_LOOK_EVERY)
 

@@ -31,8 +31,9 @@ def check(seed: int) -> None:
 
 
 # A piece of a parked account whose commit arrives once more when the account has caught up; a clock
-# that jumps back by two minutes behind a worker that was killed.
-@pytest.mark.parametrize("seed", [10671, 29491])
+# that jumps back by two minutes behind a worker that was killed; a log that is rolled back while a
+# rebuild waits for its end; a generation on such a log that another rebuild drops.
+@pytest.mark.parametrize("seed", [10671, 29491, 7092, 7400])
 def test_what_a_seed_has_found_stays_mended(seed: int) -> None:
     check(seed)
 

@@ -1,5 +1,6 @@
 """A view is made anew beside the live one: what readers see, and what the switch leaves behind."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from tests.projections.stored import (
     writing,
 )
 from tests.store.servers import EVERYWHERE
+from whence.projections.catchup import reach
 from whence.projections.freshness import Freshness, LogPosition
 from whence.projections.generations import generations
 from whence.projections.parked import parked_sequences, skipped_events
@@ -258,6 +260,16 @@ class TestARebuildThatIsStopped:
         report = await rebuild(store, counts, settings=QUICK)
         assert (report.generation, report.resumed, report.live) == (3, False, True)
         assert await events_in(store) == 1
+
+    async def test_waits_for_no_more_than_a_log_has_that_became_shorter(
+        self, store: EventStore
+    ) -> None:
+        await record(store, parcel(1), Sent("Riga"))
+        await rebuild(store, counts, settings=QUICK)
+        longer = {store.keys.partition(parcel(1)): 99}
+
+        async with asyncio.timeout(30):
+            await reach(store, counts.generation(2), longer)
 
     async def test_by_an_event_that_cannot_be_applied_names_it(self, store: EventStore) -> None:
         class Halting(Parcels, name="parcels", on_failure="halt"):

@@ -15,7 +15,7 @@ from whence import Runtime, open_store
 from whence.projections.rebuild import rebuild
 from whence.projections.settings import WorkerSettings
 from whence.projections.worker import Worker
-from whence.store.errors import LeaseLost, ServerRefused, StoreUnavailable, ViewHalted
+from whence.store.errors import LeaseLost, NoGeneration, ServerRefused, StoreUnavailable, ViewHalted
 from whence.store.eventstore import EventStore
 from whence.store.wire import ConnectionLost
 
@@ -110,9 +110,11 @@ def _settings(plan: Plan) -> WorkerSettings:
 async def rebuild_once(plan: Plan, mending: Mending | None) -> None:
     """Make the view anew; whatever stops it, the workers go on from there.
 
-    A log that is rolled back under the new generation stops it loudly, as it does any view.
+    A log that is rolled back under the new generation stops it loudly, as it does any view; and who
+    finds it standing there drops it, and begins another one.
     """
-    expected = (*TROUBLE, LeaseLost, *((ViewHalted,) if plan.rolls_back else ()))
+    astray = (ViewHalted, NoGeneration) if plan.rolls_back else ()
+    expected = (*TROUBLE, LeaseLost, *astray)
     async with opened(plan) as store:
         with contextlib.suppress(*expected):
             made = new_read_model(mending)
