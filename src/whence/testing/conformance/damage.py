@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from whence.store.append import Committed, Conflicted
+from whence.store.append import Committed, Conflicted, Duplicate
 from whence.store.errors import (
     ChecksumMismatch,
     CorruptStore,
@@ -47,6 +47,24 @@ class Damage(Suite):
         assert isinstance(outcomes[0], Committed)
         assert isinstance(outcomes[1], Conflicted)
         assert outcomes[1].head == 10
+
+    async def test_a_missing_version_does_not_make_a_repeated_append_a_second_one(
+        self, store: EventStore
+    ) -> None:
+        await ten_events(store)
+        row = [
+            append_of(account(), 10 + n, Deposited(n), command=f"c{n}", after_us=1)
+            for n in range(2)
+        ]
+        first = await store.append_many(row)
+        for version in (4, 5):
+            await store.ask("XDEL", store.keys.stream(account()), f"0-{version}")
+
+        again = await store.append_many(row)
+
+        assert [type(outcome) for outcome in first] == [Committed, Committed]
+        assert [type(outcome) for outcome in again] == [Duplicate, Duplicate]
+        assert await store.head(account()) == 12
 
     async def test_a_missing_version_does_not_keep_the_next_one_out(
         self, store: EventStore
