@@ -53,6 +53,14 @@ domain = Domain(aggregates=[Box], projections=[Boxes], reactions=[Labels])
 """
 
 
+def listed(what: str, cwd: Path, env: dict[str, str]) -> list[dict[str, object]]:
+    """What ``whence reactions`` lists as JSON."""
+    found: list[dict[str, object]] = json.loads(
+        whence("reactions", what, "--json", cwd=cwd, env=env).stdout
+    )
+    return found
+
+
 def test_it_shows_how_far_they_are_and_which_timers_wait(tmp_path: Path) -> None:
     with Program("dev", ORDERS, "--port", "0", cwd=tmp_path) as dev:
         base = dev.base
@@ -62,13 +70,8 @@ def test_it_shows_how_far_they_are_and_which_timers_wait(tmp_path: Path) -> None
         eventually(lambda: httpx.get(f"{base}/orders/43").json()["state"]["approved"], "approval")
         env = {"WHENCE_DOMAIN": ORDERS}
 
-        def timers() -> list[dict[str, object]]:
-            found = whence("reactions", "timers", "--json", cwd=tmp_path, env=env)
-            listed: list[dict[str, object]] = json.loads(found.stdout)
-            return listed
-
-        eventually(timers, "a timer")
-        (timer,) = timers()
+        eventually(lambda: listed("timers", tmp_path, env), "a timer")
+        (timer,) = listed("timers", tmp_path, env)
         table = whence("reactions", cwd=tmp_path, env=env).stdout
         parked = whence("reactions", "parked", cwd=tmp_path, env=env)
         unknown = whence("reactions", "timers", "appraisal", cwd=tmp_path, env=env)
@@ -92,13 +95,8 @@ def test_what_is_parked_is_told_in_the_words_of_reactions(tmp_path: Path) -> Non
     with Program("dev", "boxes:domain", "--port", "0", cwd=tmp_path) as dev:
         assert httpx.post(f"{dev.base}/boxes/red/pack", json={}).status_code == 201
 
-        def parked() -> list[dict[str, object]]:
-            found = whence("reactions", "parked", "--json", cwd=tmp_path, env=env)
-            listed: list[dict[str, object]] = json.loads(found.stdout)
-            return listed
-
-        eventually(parked, "the event to be parked")
-        (one,) = parked()
+        eventually(lambda: listed("parked", tmp_path, env), "the event to be parked")
+        (one,) = listed("parked", tmp_path, env)
         table = whence("reactions", "parked", cwd=tmp_path, env=env)
         failed = whence("reactions", "retry", "labels", "box/red", cwd=tmp_path, env=env)
         assert dev.end() == 0

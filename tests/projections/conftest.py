@@ -1,8 +1,8 @@
-"""Databases for SQL views: a SQLite file, and a PostgreSQL of this test process."""
+"""Databases for SQL views, a file and a PostgreSQL of this process; a worker that has parked."""
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -10,6 +10,9 @@ import pytest
 
 from bench.peers.peer import NotHere
 from bench.peers.postgres import USER, postgres
+from tests.projections.domain import Sent, Tally, Weighed, record
+from tests.projections.hands import STREAM, Hands, tally
+from whence.store.eventstore import EventStore
 
 _numbers = itertools.count()
 
@@ -51,3 +54,14 @@ def sql_url(request: pytest.FixtureRequest) -> str:
     """A database's URL: the test runs once on each kind."""
     found: str = request.getfixturevalue(f"{request.param}_url")
     return found
+
+
+@pytest.fixture
+async def hands(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hands]:
+    """A worker that has parked the three events of the parcel."""
+    monkeypatch.setattr(Tally, "broken", frozenset({STREAM.id}))
+    await record(store, STREAM, Sent("Riga"), Weighed(1), Weighed(2))
+    hands = Hands(store, tally)
+    await hands.follow()
+    yield hands
+    await hands.close()

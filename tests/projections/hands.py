@@ -3,7 +3,7 @@
 from typing import Literal
 
 from tests.listening import Echo
-from tests.projections.domain import parcel
+from tests.projections.domain import Tally, only, parcel
 from whence.projections.advance import Advance
 from whence.projections.lease import Lease, Leases
 from whence.projections.ledger import Ledger, ledger_of
@@ -16,6 +16,7 @@ from whence.store.eventstore import EventStore
 from whence.store.wire import Reply
 
 STREAM = parcel(1)
+tally = only(Tally).projection("tally")
 # An event at a time, and nothing is tried again by itself.
 SETTINGS = WorkerSettings(batch=1, attempts=1)
 

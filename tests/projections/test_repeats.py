@@ -3,13 +3,13 @@
 Somebody between worker and server repeats it: the worker has had its answer, and went on.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from tests.projections.domain import Sent, Tally, Weighed, only, record
-from tests.projections.hands import STREAM, Hands
+from tests.projections.domain import Sent, Tally, Weighed, record
+from tests.projections.hands import STREAM, Hands, tally
 from tests.projections.sqldomain import TallyTable, rows
 from tests.projections.sqldomain import only as only_tables
 from whence.projections.batch import Change
@@ -21,19 +21,6 @@ from whence.store.errors import LeaseLost
 from whence.store.eventstore import EventStore
 
 TALLIES = "SELECT id, seen, chain FROM tallies"
-
-tally = only(Tally).projection("tally")
-
-
-@pytest.fixture
-async def hands(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hands]:
-    """A worker that has parked the three events of the parcel."""
-    monkeypatch.setattr(Tally, "broken", frozenset({STREAM.id}))
-    await record(store, STREAM, Sent("Riga"), Weighed(1), Weighed(2))
-    hands = Hands(store, tally)
-    await hands.follow()
-    yield hands
-    await hands.close()
 
 
 def mend(monkeypatch: pytest.MonkeyPatch) -> None:

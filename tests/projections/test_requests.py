@@ -1,11 +1,9 @@
 """A request that comes in the place of another one, which a worker has begun with."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from tests.projections.domain import Sent, Tally, Weighed, only, record
-from tests.projections.hands import STREAM, Hands
+from tests.projections.domain import Sent, Tally, Weighed, record
+from tests.projections.hands import STREAM, Hands, tally
 from tests.projections.sqldomain import TallyTable
 from tests.projections.sqldomain import only as only_tables
 from whence.projections.parked import skipped_events
@@ -13,19 +11,6 @@ from whence.sql import open_database
 from whence.store.eventstore import EventStore
 
 NOBODY: frozenset[str] = frozenset()
-
-tally = only(Tally).projection("tally")
-
-
-@pytest.fixture
-async def hands(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hands]:
-    """A worker that has parked the three events of the parcel."""
-    monkeypatch.setattr(Tally, "broken", frozenset({STREAM.id}))
-    await record(store, STREAM, Sent("Riga"), Weighed(1), Weighed(2))
-    hands = Hands(store, tally)
-    await hands.follow()
-    yield hands
-    await hands.close()
 
 
 async def test_is_answered_after_it(store: EventStore, hands: Hands) -> None:
