@@ -5,7 +5,7 @@
 #   make check   formatting, lint, types, import direction, events
 #   make bench   one JSON line per figure (ONLY=commands,latency,... runs some)
 #   make bench-peers  the same domain on other event stores, one JSON line each (6 minutes)
-#   make faults  every fault on real servers and in simulation; writes docs/reliability.md (56
+#   make faults  every fault on real servers and in simulation; writes docs/reliability.md (58
 #                minutes; ONLY="T4 full disk", PART=0.05 and SEED= run less, and write nothing)
 #   make docs    what there is to read
 

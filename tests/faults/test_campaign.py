@@ -9,6 +9,7 @@ from tests.faults.campaign import differential, kills, naive, power
 from tests.faults.campaign.fault import Fault, Ran, Scale, Seen, skipped
 from tests.faults.campaign.report import report
 from tests.faults.campaign.runner import Runner, judged
+from tests.faults.campaign.soak import Sample, Thirds
 from tests.faults.campaign.svg import Mark, picture
 from tests.faults.campaign.syncs import Synced, synced_by
 
@@ -85,7 +86,7 @@ def test_a_picture_has_its_points_and_marks() -> None:
 
 def test_a_fault_that_does_not_come_to_its_end_is_ended_and_named() -> None:
     with Runner(0.05, 7) as runner:
-        ran = runner.run(kills.VALKEY._replace(within_s=0.01), 0.0)
+        ran = runner.run(kills.VALKEY._replace(within_s=0.01))
         assert (
             runner.replay(ran.fault) == "make faults ONLY='T1 kill -9, Valkey 9' SEED=7 PART=0.05"
         )
@@ -95,7 +96,7 @@ def test_a_fault_that_does_not_come_to_its_end_is_ended_and_named() -> None:
 
 def test_a_fault_whose_process_fails_says_why() -> None:
     with Runner(0.05, 7) as runner:
-        ran = runner.run(kills.VALKEY._replace(name="T0 unheard of"), 0.0)
+        ran = runner.run(kills.VALKEY._replace(name="T0 unheard of"))
     (broken,) = ran.seen.broken
     assert broken.startswith("its process ended with 1")
     assert "Traceback" in broken
@@ -105,3 +106,27 @@ def test_a_fault_whose_process_fails_says_why() -> None:
 def test_a_naive_variant_that_comes_to_no_harm_is_a_finding(harmed: int, findings: int) -> None:
     (fault, *_) = naive.FAULTS
     assert len(judged(fault, Seen(10, "ten", harmed=harmed)).broken) == findings
+
+
+FLAT = Sample(memory=100e6, files=14, median=2.0, slowest=9.0)
+
+
+@pytest.mark.parametrize(
+    ("thirds", "finding"),
+    [
+        (Thirds(FLAT, FLAT, FLAT), None),
+        (Thirds(FLAT, FLAT, FLAT._replace(memory=112e6)), "memory grew by 12%"),
+        (Thirds(FLAT, FLAT, FLAT._replace(files=20)), "6 files more are open"),
+        (Thirds(FLAT, FLAT, FLAT._replace(median=6.2)), "a command takes 3.1 times as long"),
+        (
+            Thirds(FLAT, FLAT._replace(median=6.2), FLAT._replace(median=6.2)),
+            "a command takes 3.1 times as long",
+        ),
+        (
+            Thirds(FLAT._replace(median=6.2), FLAT, FLAT._replace(median=6.2)),
+            "a command takes 3.1 times as long",
+        ),
+    ],
+)
+def test_a_soak_that_is_not_flat_is_found_out(thirds: Thirds, finding: str | None) -> None:
+    assert thirds.broken == ([finding] if finding else [])

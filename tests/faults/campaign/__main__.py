@@ -11,16 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.faults.campaign import seeds, soak
 from tests.faults.campaign.catalogue import FAULTS
 from tests.faults.campaign.fault import Fault, Ran
 from tests.faults.campaign.page import Page
 from tests.faults.campaign.runner import Runner
 
 DOCS = Path(__file__).parents[3] / "docs"
-# Seconds: of all faults together, and of the soak that runs beside them. Simulations take what the
-# other faults have left over, or less if they are done: with them it stays below an hour.
-WHOLE, SOAK, LEAST_SEEDS = 3_300.0, 1_800.0, 120.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,14 +27,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(2**31))
     parser.add_argument("--page", type=Path, help="docs/reliability.md, if all of it is run")
     chosen = parser.parse_args(arguments)
-    wanted = [fault for fault in (soak.FAULT, *FAULTS) if chosen.only in fault.name]
+    wanted = [fault for fault in FAULTS if chosen.only in fault.name]
     if not wanted:
         parser.error(f"no fault has {chosen.only!r} in its name")
     all_of_it = chosen.part >= 1 and not chosen.only
     target = chosen.page or (DOCS / "reliability.md" if all_of_it else None)
     page = Page(target, chosen.seed, chosen.part, len(wanted))
-    with ThreadPoolExecutor(1) as beside, Runner(chosen.part, chosen.seed) as runner:
-        _campaign(wanted, chosen.part, runner, page, beside)
+    # The runner ends first, and with it what the threads wait for.
+    with ThreadPoolExecutor() as beside, Runner(chosen.part, chosen.seed) as runner:
+        _campaign(wanted, runner, page, beside)
     if target is not None:
         page.draw()
     _say(f"{page.summary} The seed is {chosen.seed}.")
@@ -46,21 +43,18 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _campaign(
-    wanted: Sequence[Fault], part: float, runner: Runner, page: Page, beside: ThreadPoolExecutor
+    wanted: Sequence[Fault], runner: Runner, page: Page, beside: ThreadPoolExecutor
 ) -> None:
+    """Begin the faults that last, run the others one by one, and wait for those that last."""
     began = time.monotonic()
-    about = WHOLE * part / 60
-    soaking = None
-    for number, fault in enumerate(wanted, 1):
-        elapsed = time.monotonic() - began
-        _say(f"[{number} of {len(wanted)}, {elapsed / 60:.0f} of {about:.0f} min] {fault.name}")
-        if fault is soak.FAULT:
-            soaking = beside.submit(runner.run, fault, SOAK * part)
-            continue
-        left = max(LEAST_SEEDS, WHOLE - elapsed / part) * part if fault is seeds.FAULT else 0.0
-        _add(runner.run(fault, left), runner, page)
-    if soaking is not None:
-        _add(soaking.result(), runner, page)
+    lasting = [beside.submit(runner.run, fault) for fault in wanted if fault.lasts_s]
+    others = [fault for fault in wanted if not fault.lasts_s]
+    for number, fault in enumerate(others, 1):
+        minutes = (time.monotonic() - began) / 60
+        _say(f"[{number} of {len(others)}, after {minutes:.0f} min] {fault.name}")
+        _add(runner.run(fault), runner, page)
+    for one in lasting:
+        _add(one.result(), runner, page)
 
 
 def _add(one: Ran, runner: Runner, page: Page) -> None:

@@ -1,4 +1,4 @@
-"""All faults of the campaign, in the order in which they are run."""
+"""All faults of the campaign, in the order in which they are begun."""
 
 from tests.faults.campaign import (
     differential,
@@ -9,12 +9,15 @@ from tests.faults.campaign import (
     partition,
     power,
     seeds,
+    soak,
     suites,
     troubles,
 )
 from tests.faults.campaign.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
+    soak.FAULT,
+    seeds.FAULT,
     kills.VALKEY,
     kills.REDIS,
     power.FAULT,
@@ -25,6 +28,4 @@ FAULTS: tuple[Fault, ...] = (
     *suites.FAULTS,
     fuzz.FAULT,
     mutations.FAULT,
-    # Last, for it goes on for as long as there is time.
-    seeds.FAULT,
 )

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from tests.faults.campaign import soak
 from tests.faults.campaign.catalogue import FAULTS
 from tests.faults.campaign.fault import Scale
 
 
 def main(arguments: list[str]) -> None:
     name, part, seed, seconds, folder = arguments
-    (fault,) = [fault for fault in (*FAULTS, soak.FAULT) if fault.name == name]
+    (fault,) = [fault for fault in FAULTS if fault.name == name]
     logging.disable(logging.CRITICAL)  # what the faults make the libraries say
     work = Path(folder) / "work"
     work.mkdir()

@@ -29,7 +29,7 @@ class Scale(NamedTuple):
     Attributes:
         seed: every row of chances begins with it.
         folder: of this fault alone, empty.
-        seconds: how long to go on, of those faults that could go on for any time.
+        seconds: how long to go on: the part of ``Fault.lasts_s``.
     """
 
     part: float
@@ -46,7 +46,8 @@ class Fault(NamedTuple):
 
     Attributes:
         within_s: seconds after which it is ended, and counts as broken: many times what it takes on
-            a quiet machine. ``Scale.seconds`` come on top.
+            a quiet machine. ``lasts_s`` come on top.
+        lasts_s: for how long it goes on, beside the other faults; 0 if it is run in its turn.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Fault(NamedTuple):
     not_promised: str
     run: Callable[[Scale], Seen]
     within_s: float = 300.0
+    lasts_s: float = 0.0
 
     @property
     def naive(self) -> bool:

@@ -26,19 +26,20 @@ class Runner:
         self._seed = seed
         self._children: set[subprocess.Popen[bytes]] = set()
 
-    def run(self, fault: Fault, seconds: float) -> Ran:
-        """Run a fault to its end, or until its time is up; ``seconds`` as in ``Scale``."""
+    def run(self, fault: Fault) -> Ran:
+        """Run a fault to its end, or until its time is up."""
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="whence-faults-", ignore_cleanup_errors=True) as at:
-            seen = self._seen(fault, seconds, Path(at))
+            seen = self._seen(fault, Path(at))
         return Ran(fault, judged(fault, seen), time.monotonic() - began)
 
     def replay(self, fault: Fault) -> str:
         """The command that runs a fault of this campaign again."""
         return f"make faults ONLY='{fault.name}' SEED={self._seed} PART={self._part:g}"
 
-    def _seen(self, fault: Fault, seconds: float, folder: Path) -> Seen:
+    def _seen(self, fault: Fault, folder: Path) -> Seen:
         output, result = folder / "output", folder / "result"
+        seconds = fault.lasts_s * self._part
         arguments = [fault.name, str(self._part), str(self._seed), str(seconds), str(folder)]
         within = fault.within_s + seconds
         with output.open("wb") as file:

@@ -23,7 +23,8 @@ AGGREGATES = 2_000
 PAUSE = 0.1
 EVERY = 5.0
 # What is flat. Memory and files: the last third beside the second one, for caches fill in the
-# first. Latency: the last third beside the first one, and both beside whatever else is run.
+# first. Latency: the last third beside the quicker of the two before, in all of which simulations
+# take what the machine has left.
 MOST_GROWTH = 0.10
 MOST_FILES = 5
 MOST_SLOWER = 3.0
@@ -63,12 +64,20 @@ class Thirds(NamedTuple):
     def broken(self) -> list[str]:
         grown = self.last.memory / self.second.memory - 1
         more = self.last.files - self.second.files
-        slower = self.last.median / self.first.median
         return [
             *([f"memory grew by {grown:.0%}"] if grown > MOST_GROWTH else []),
             *([f"{more:.0f} files more are open"] if more > MOST_FILES else []),
-            *([f"a command takes {slower:.1f} times as long"] if slower > MOST_SLOWER else []),
+            *(
+                [f"a command takes {self.slower:.1f} times as long"]
+                if self.slower > MOST_SLOWER
+                else []
+            ),
         ]
+
+    @property
+    def slower(self) -> float:
+        """How many times as long as in the quicker of the thirds before a command took at last."""
+        return self.last.median / min(self.first.median, self.second.median)
 
 
 def run(scale: Scale) -> Seen:
@@ -80,9 +89,9 @@ def run(scale: Scale) -> Seen:
         1,
         f"{commands:,} commands in {scale.seconds / 60:.0f} minutes; the second and the last "
         f"third: {second.memory / 1e6:.1f} and {last.memory / 1e6:.1f} MB, {second.files:.0f} and "
-        f"{last.files:.0f} open files; the first and the last third: {first.median:.1f} and "
-        f"{last.median:.1f} ms in the median ({last.median / first.median:.2f} times), "
-        f"{first.slowest:.1f} and {last.slowest:.1f} ms at p99",
+        f"{last.files:.0f} open files; all three: {first.median:.1f}, {second.median:.1f} and "
+        f"{last.median:.1f} ms in the median (the last is {found.slower:.2f} times the quickest "
+        f"before), {first.slowest:.1f}, {second.slowest:.1f} and {last.slowest:.1f} ms at p99",
         tuple(found.broken),
     )
 
@@ -141,7 +150,8 @@ FAULT = Fault(
     "a view, and an embedded server, beside all other faults. Memory and open files are those of "
     "the program.",
     "In the last third memory (10 %) and open files (5) are those of the second; a command takes "
-    "no more than 3 times what it took in the first, which was beside other faults.",
+    "no more than 3 times what it took in the quicker of the first and the second.",
     "A latency: the machine does all the rest of the campaign meanwhile.",
     run,
+    lasts_s=1_800.0,
 )
