@@ -6,7 +6,9 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NamedTuple, cast
+from typing import cast
+
+import msgspec
 
 from whence.actors.capacity import Capacity
 from whence.actors.fold import fold
@@ -44,7 +46,7 @@ CONFLICT_PAUSE = 0.0002
 _ONLY_COMMITTED = {Committed}
 
 
-class Surroundings(NamedTuple):
+class Surroundings(msgspec.Struct, frozen=True):
     """What all actors of a runtime share.
 
     ``max_attempts`` is how often a command is decided, ``fell_idle`` is told of each actor that has
@@ -80,6 +82,7 @@ class Actor:
         "_planner",
         "_row",
         "_task",
+        "_timed",
         "busy",
         "last_used",
         "occurred_at_us",
@@ -105,6 +108,7 @@ class Actor:
         self._mailbox: list[Job] = []  # no deque: an empty one takes ten times the memory
         self._row: Sequence[Job] = ()  # what was taken out of the mailbox last
         self._conflicts = 0  # of this row, until now
+        self._timed = False  # whether a command with a deadline has come since it was idle
         # Held because the event loop itself only holds tasks weakly.
         self._task: asyncio.Task[None] | None = None
         self._forget()
@@ -140,35 +144,46 @@ class Actor:
         The capacity has taken it into account, and is told when it is answered.
         """
         self._mailbox.append(job)
+        if job.deadline is not None:
+            self._timed = True
         if not self.busy:
             self.busy = True
-            self._next_row()
+            self._begin_row()
 
     def _next_row(self) -> None:
-        """Decide the commands that wait, and submit them; or fall idle.
+        """The row is done: begin another one, or fall idle."""
+        if self._row:
+            self._around.capacity.release(len(self._row))
+            self._row = ()
+        if self._mailbox:
+            self._begin_row()
+            return
+        self.busy = self._timed = False
+        self._task = None
+        self._around.fell_idle(self)
+
+    def _begin_row(self) -> None:
+        """Decide the commands that wait, and submit them.
 
         This is the way of nearly every command, and needs no task. Whatever takes more than one
         append (loading, catching up, another attempt) goes on in a task.
         """
-        if self._row:
-            self._around.capacity.release(len(self._row))
-            self._row = ()
-        if not self._mailbox:
-            self.busy = False
-            self._task = None
-            self._around.fell_idle(self)
-            return
         self._conflicts = 0
-        taken, self._mailbox = self._mailbox[:MAX_ROW], self._mailbox[MAX_ROW:]
-        self._row = jobs = _in_time(taken)
-        if len(jobs) < len(taken):
-            self._around.capacity.release(len(taken) - len(jobs))
+        jobs, self._mailbox = self._mailbox, []
+        if len(jobs) > MAX_ROW:
+            jobs, self._mailbox = jobs[:MAX_ROW], jobs[MAX_ROW:]
+        if self._timed:
+            taken, jobs = len(jobs), _in_time(jobs)
+            self._around.capacity.release(taken - len(jobs))
+        self._row = jobs
         plan = self._plan(jobs) if self._loaded else _NO_PLAN
         if plan.appends:
             if len(plan.steps) < len(jobs):  # the plan ended early
                 self._row, self._mailbox[:0] = jobs[: len(plan.steps)], jobs[len(plan.steps) :]
-            _meet_deadlines(plan)
-            self._around.commit.submit(plan.appends, partial(self._on_outcomes, plan))
+            if self._timed:
+                _meet_deadlines(plan)
+            done = partial(self._on_outcomes, plan)
+            self._around.commit.submit(plan.appends, plan.events, plan.size, done)
         else:
             self._see_through(partial(self._attempt, jobs))
 
@@ -193,7 +208,10 @@ class Actor:
         """What ``settle`` would say, for what happens nearly always: everything is proven."""
         remaining = iter(outcomes)
         for step in plan.steps:
-            self._answer(step, None if step.append is None else next(remaining))
+            if step.append is None:
+                self._answer(step, None)
+            else:
+                _resolve(step.job, self._receipt(step.version, step.append, next(remaining)))
         self._reach(plan.steps[-1], plan.appends[-1], outcomes[-1])
 
     def _see_through(self, begin: Callable[[], Awaitable[list[Job]]]) -> None:
@@ -278,19 +296,7 @@ class Actor:
         """Tell the caller of one step; without an outcome, what the step itself says."""
         if isinstance(outcome, Committed):
             assert step.append is not None
-            events = tuple([new.encoded.event for new in step.append.events])
-            versions = range(outcome.version, outcome.version + len(events))
-            last = outcome.position + len(events) - 1
-            receipt = Receipt(
-                self.stream,
-                step.version,
-                self._partition,
-                last,
-                outcome.occurred_at_us,
-                events,
-                versions,
-            )
-            _resolve(step.job, receipt)
+            _resolve(step.job, self._receipt(step.version, step.append, outcome))
         elif isinstance(outcome, Duplicate):
             _resolve(step.job, Receipt.repeating(outcome.records, self._around.events))
         elif outcome is not None:
@@ -300,6 +306,18 @@ class Actor:
         else:
             receipt = Receipt(self.stream, step.version, self._partition, 0, 0, (), ())
             _resolve(step.job, receipt)
+
+    def _receipt(self, version: int, append: Append, outcome: Committed) -> Receipt:
+        events = tuple([new.encoded.event for new in append.events])
+        return Receipt(
+            self.stream,
+            version,
+            self._partition,
+            outcome.position + len(events) - 1,
+            outcome.occurred_at_us,
+            events,
+            range(outcome.version, version + 1),
+        )
 
     def _fail(self, error: Exception) -> None:
         """Refuse whoever of the row has no answer yet."""

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 
 import msgspec
 
@@ -24,7 +25,11 @@ MIN_SHARE = 32
 
 
 class _Waiting(msgspec.Struct, frozen=True):
+    """A row with its number of events and its size in bytes, and who waits for its outcomes."""
+
     row: Sequence[Append]
+    events: int
+    size: int
     done: Deliver
 
 
@@ -48,22 +53,26 @@ class GroupCommit:
         self._held = held
         self._lanes: dict[int, _Lane] = {}
 
-    def submit(self, row: Sequence[Append], done: Deliver) -> None:
+    def submit(self, row: Sequence[Append], events: int, size: int, done: Deliver) -> None:
         """Append a row of one stream, each append following on from the last, in the next group.
 
-        ``done`` gets the outcomes of the row in its order, or the error that all of the call had.
+        Args:
+            events: how many the row has.
+            size: of the row, in bytes; see ``size_of``.
+            done: gets the outcomes of the row in its order, or the error that all of the call had.
         """
         number = self._store.lane(row[0].stream)
         lane = self._lanes.get(number)
         if lane is None:
             lane = self._lanes[number] = _Lane(self._store, self._call_appends)
-        lane.submit(_Waiting(row, done), at_once=len(row) == self._held())
+        lane.submit(_Waiting(row, events, size, done), at_once=len(row) == self._held())
 
     async def append(self, row: Sequence[Append]) -> Sequence[Outcome | Exception]:
         """``submit``, and wait. Raises like ``EventStore.append_many``."""
         outcomes: asyncio.Future[list[Outcome | Exception]]
         outcomes = asyncio.get_running_loop().create_future()
-        self.submit(row, partial(settle, outcomes))
+        events = sum([len(append.events) for append in row])
+        self.submit(row, events, sum(map(size_of, row)), partial(settle, outcomes))
         return await outcomes
 
 
@@ -118,13 +127,21 @@ class _Lane:
         """
         free = CALLS_UNDER_WAY - self._under_way
         share = max(len(self._waiting) // free, MIN_SHARE)
-        group = [self._waiting.popleft()]
-        if not self._waiting:
-            return group
-        room = _Room(group[0].row)
-        while self._waiting and len(group) < share and room.takes(self._waiting[0].row):
-            group.append(self._waiting.popleft())
-        return group
+        count = appends = events = size = 0
+        for waiting in islice(self._waiting, share):
+            appends += len(waiting.row)
+            events += waiting.events
+            size += waiting.size
+            # A script that runs long keeps everybody waiting.
+            if (
+                appends > MAX_APPENDS_PER_CALL
+                or events > MAX_EVENTS_PER_CALL
+                or size > MAX_BYTES_PER_CALL
+            ):
+                break
+            count += 1
+        # One row goes, whatever it has.
+        return [self._waiting.popleft() for _ in range(count or 1)]
 
     def _give_up(self, error: Exception) -> None:
         """Refuse what waits behind a call that tried for as long as it may, instead of trying on.
@@ -145,24 +162,3 @@ def _tell(waiting: _Waiting, outcomes: Outcomes) -> None:
         asyncio.get_running_loop().call_exception_handler(
             {"message": "an actor failed on the outcomes of its row", "exception": error}
         )
-
-
-class _Room:
-    """How much more one call may hold: a script that runs long keeps everybody waiting."""
-
-    def __init__(self, first: Sequence[Append]) -> None:
-        self._appends = MAX_APPENDS_PER_CALL
-        self._events = MAX_EVENTS_PER_CALL
-        self._bytes = MAX_BYTES_PER_CALL
-        self._occupy(first)
-
-    def takes(self, row: Sequence[Append]) -> bool:
-        """Whether a row has room; it is taken off if so."""
-        self._occupy(row)
-        return self._appends >= 0 and self._events >= 0 and self._bytes >= 0
-
-    def _occupy(self, row: Sequence[Append]) -> None:
-        self._appends -= len(row)
-        for append in row:
-            self._events -= len(append.events)
-            self._bytes -= size_of(append)

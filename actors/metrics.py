@@ -131,7 +131,7 @@ class TypeMeter:
     def __init__(self) -> None:
         self._stored = 0
         self._commands: Counter[str] = Counter()
-        self._rows: dict[int, int] = {}  # how many, by their number of commands
+        self._rows: Counter[int] = Counter()  # how many, by their number of commands
         self._decide_seconds = Histogram(SECONDS)
         self.conflicts = 0
         self.retries = 0
@@ -140,7 +140,7 @@ class TypeMeter:
 
     def decided(self, commands: int, seconds: float) -> None:
         """A row of so many commands was decided in so many seconds."""
-        self._rows[commands] = self._rows.get(commands, 0) + 1
+        self._rows[commands] += 1
         self._decide_seconds.add(seconds / commands, commands)
 
     def answered(self, receipt: Receipt) -> None:

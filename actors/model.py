@@ -58,7 +58,7 @@ class CommandType(NamedTuple):
         return {name: bound.arguments[name] for name in self.arguments.__struct_fields__}
 
 
-class AggregateType(NamedTuple):
+class AggregateType(msgspec.Struct, frozen=True):
     """An aggregate class: its names, its commands by name, its events, its snapshots' codec."""
 
     name: str

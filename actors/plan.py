@@ -52,10 +52,15 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The steps of a row, and the appends of those that have one, both in order."""
+    """The steps of a row, and the appends of those that have one, both in order.
+
+    ``events`` is how many all of them have, ``size`` is in bytes.
+    """
 
     steps: list[Step]
     appends: list[Append]
+    events: int = 0
+    size: int = 0
 
 
 class Planner:
@@ -104,17 +109,19 @@ class Planner:
                 appends.append(step.append)
                 events += len(step.append.events)
                 size += step.size
-        return Plan(steps, appends)
+        return Plan(steps, appends, events, size)
 
     def _step(self, job: Job, state: AnyAggregate, version: int, after_us: int | None) -> Step:
         if job.expected is not None and job.expected != version:
             raise Conflict(self._stream, job.expected, version)
-        encoded = [self._encoded(event) for event in _as_events(job.decide(state))]
+        encoded: list[Encoded] = []
+        for event in _as_events(job.decide(state)):
+            one = self._encoded(event)
+            encoded.append(one)
+            # Folded as every later reader will fold it: from the bytes that will be stored.
+            state = state.apply(one.event)
         if not encoded:
             return Step(job, state, version)
-        # Folded as every later reader will fold it: from the bytes that will be stored.
-        for one in encoded:
-            state = state.apply(one.event)
         metadata = encode_metadata(job.metadata)
         events = [NewEvent(one, metadata) for one in encoded]
         append = Append(self._stream, version, job.command_id, events, job.remember, after_us)

@@ -106,18 +106,19 @@ def check_append(append: Append) -> int:
             f"an append to {append.stream} has {count} events; it may have 1 to "
             f"{MAX_EVENTS_PER_APPEND}"
         )
-    size = size_of(append)
-    if size > MAX_APPEND_BYTES:
-        raise InvalidEvent(
-            f"an append to {append.stream} is {size:,} bytes long; it may have {MAX_APPEND_BYTES:,}"
-        )
+    size = 0
     for event in append.events:
+        size += len(event.encoded.data) + len(event.metadata_json)
         if event.occurred_at_us is not None and abs(event.occurred_at_us) > MAX_MOMENT_US:
             raise InvalidEvent(
                 f"an event of {append.stream} would lie before 1685 or after 2255: Lua's numbers "
                 "cannot tell microseconds apart there",
                 field="occurred_at",
             )
+    if size > MAX_APPEND_BYTES:
+        raise InvalidEvent(
+            f"an append to {append.stream} is {size:,} bytes long; it may have {MAX_APPEND_BYTES:,}"
+        )
     return size
 
 
@@ -136,19 +137,19 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
     memories: list[Arg] = []
     args: list[Arg] = []
     for append in appends:
-        stream = append.stream
+        stream, events, command_id = append.stream, append.events, append.command_id
         name = f"{stream.type}/{stream.id}"
         partition = keys.partition_of(name)
         feed = feeds.setdefault(partition, len(feeds) + 1)
         streams.append(keys.stream_in(partition, stream))
         after = "" if append.after_us is None else append.after_us
-        args += (feed, name, append.expected, after, append.command_id, len(append.events))
+        args += (feed, name, append.expected, after, command_id, len(events))
         if append.remember is None:
             args.append(0)
         else:
-            memories.append(keys.command(stream, append.command_id))
+            memories.append(keys.command(stream, command_id))
             args += (len(memories), *append.remember)
-        for event in append.events:
+        for event in events:
             encoded, occurred = event.encoded, event.occurred_at_us
             args += (
                 encoded.type,
@@ -156,7 +157,14 @@ def append_call(keys: Keys, appends: Sequence[Append]) -> ScriptCall:
                 encoded.data,
                 event.metadata_json,
                 "" if occurred is None else occurred,
-                _content(name, append.command_id, event),
+                content_checksum(
+                    name,
+                    encoded.type,
+                    encoded.schema_version,
+                    encoded.data,
+                    event.metadata_json,
+                    command_id,
+                ),
             )
     return ScriptCall(
         _SCRIPT,
@@ -171,20 +179,16 @@ def last_checksum(append: Append, committed: Committed) -> int:
     after = len(append.events) - 1
     occurred = committed.occurred_at_us if last.occurred_at_us is None else last.occurred_at_us
     version, position = committed.version + after, committed.position + after
-    content = _content(str(append.stream), append.command_id, last)
-    return sealed(content, version, position, occurred)
-
-
-def _content(name: str, command_id: str, event: NewEvent) -> int:
-    encoded = event.encoded
-    return content_checksum(
-        name,
+    encoded = last.encoded
+    content = content_checksum(
+        str(append.stream),
         encoded.type,
         encoded.schema_version,
         encoded.data,
-        event.metadata_json,
-        command_id,
+        last.metadata_json,
+        append.command_id,
     )
+    return sealed(content, version, position, occurred)
 
 
 def parse_answers(

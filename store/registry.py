@@ -119,12 +119,12 @@ class EventRegistry:
             raise InvalidEvent(
                 f"{shown(event)} is not an event of this domain; it has: {', '.join(self.types)}"
             )
+        name, version, decoder = schema
         try:
             data = self._encoder.encode(event)
-            stored = schema.decoder.decode(data)
+            stored = decoder.decode(data)
         except CODEC_ERRORS as error:
-            raise InvalidEvent(f"{schema.name} cannot be stored: {error}") from error
-        name = schema.name
+            raise InvalidEvent(f"{name} cannot be stored: {error}") from error
         if stored != event:
             raise InvalidEvent(
                 f"{name} would change in storage: {shown(event)} comes back as {shown(stored)}"
@@ -133,7 +133,7 @@ class EventRegistry:
             raise InvalidEvent(
                 f"{name} is {len(data):,} bytes long; an event may have {MAX_EVENT_BYTES:,}"
             )
-        return Encoded(name, schema.version, data, stored)
+        return Encoded(name, version, data, stored)
 
     def decode_all(self, record: Recorded) -> tuple[Event, ...]:
         """What a record says today: one event, or as many as its upcasters make of it.
