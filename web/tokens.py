@@ -75,7 +75,8 @@ class Tokens:
         scope = _widest(token.claims.get("scope"))
         if scope is None:
             return None
-        return Principal(str(token.claims["sub"]), scope), float(token.claims["exp"])
+        # As it came, for it may be more than a float can hold.
+        return Principal(str(token.claims["sub"]), scope), token.claims["exp"]
 
 
 def _read(file: Path) -> jwk.KeySet:

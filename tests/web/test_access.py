@@ -225,6 +225,10 @@ class TestTokens:
     def test_each_claim_has_to_be_right(self, tokens: Tokens, changed: dict[str, Any]) -> None:
         assert tokens.principal(token(**changed)) is None
 
+    def test_a_token_may_end_later_than_any_float(self, tokens: Tokens) -> None:
+        secret = token(exp=10**400)
+        assert tokens.principal(secret) == tokens.principal(secret) == ("ann", "write")
+
     def test_the_signature_has_to_be_the_providers(self, tokens: Tokens) -> None:
         assert tokens.principal(token(STRANGER)) is None
         head, body, signature = token().split(".")
